@@ -1,0 +1,25 @@
+/**
+ * The limits that hold on a connection once both hellos have been processed (quic_config.h, §4.10 of the protocol notes).
+ */
+export interface NegotiatedConfig {
+  /** Idle timeout in seconds, the smaller of both proposals. */
+  idleTimeoutSeconds: number
+  /** Whether an idle connection closes without a packet. */
+  silentClose: boolean
+  /** Negotiated MSPC. */
+  maxStreamsPerConnection: number
+  /** The peer's MIDS; undefined if it sent none. */
+  peerMaxIncomingStreams: number | undefined
+  /** The peer's SFCW: how much this side may send on each stream at first, bytes. */
+  peerStreamWindow: number
+  /** The peer's CFCW: how much this side may send on the connection at first, bytes. */
+  peerConnectionWindow: number
+  /** The peer's IRTT in microseconds, clamped; undefined if it sent none. */
+  initialRtt: number | undefined
+  /** Whether the peer wants no connection id in packets sent to it (TCID 0). */
+  omitConnectionId: boolean
+  /** Connection options the peer sent, four-character tags. */
+  connectionOptions: readonly string[]
+  /** Whether forced head-of-line blocking was asked for. */
+  forceHolBlocking: boolean
+}
