@@ -1,0 +1,360 @@
+/**
+ * Handshake messages: a tag and a map from tags to byte strings, in one canonical form (crypto_framer.cc,
+ * crypto_handshake_message.cc).
+ *
+ *     tag(4) | entries u16 | 0x0000 | entries × { tag(4), end offset u32 } | values one behind the other
+ *
+ * Entries ascend by the tag's number; an end offset counts from where the values begin. Everything is little-endian in
+ * every version. Both sides hash the canonical form, so this one class writes it for everybody.
+ */
+import { QuicError, QuicErrorCode } from '../errors.js'
+import { describeMessage } from './handshake-describe.js'
+import { Tag, tagName, tagOf } from './tags.js'
+
+/** The most entries that a message may have. */
+export const MAX_HANDSHAKE_ENTRIES = 128
+
+/** The largest message, in bytes, that a {@link HandshakeMessageReader} takes unless told otherwise. */
+export const MAX_HANDSHAKE_MESSAGE_SIZE = 16 * 1024
+
+/** Client hellos shorter than this, padding included, are an error (kClientHelloMinimumSize). */
+export const MIN_CLIENT_HELLO_SIZE = 1024
+
+const HEADER_SIZE = 8
+const ENTRY_SIZE = 8
+const PAD_BYTE = 0x2d
+
+/** One handshake message. Values that it hands out are its own: do not modify them. */
+export class HandshakeMessage {
+  /** What the message is, a {@link MessageTag}. */
+  readonly tag: number
+  private readonly values = new Map<number, Uint8Array>()
+  private minimum = 0
+  private serialized: Uint8Array | undefined
+
+  /** @param tag a number, or the tag's text such as `CHLO` */
+  constructor(tag: number | string) {
+    this.tag = typeof tag === 'string' ? tagOf(tag) : tag
+  }
+
+  /**
+   * Parses bytes that hold exactly one message. The values are views of `bytes`.
+   *
+   * @throws QuicError CRYPTO_TOO_MANY_ENTRIES, CRYPTO_DUPLICATE_TAG, CRYPTO_TAGS_OUT_OF_ORDER, and
+   *   INVALID_CRYPTO_MESSAGE_PARAMETER if the message ends early or something follows it
+   */
+  static parse(bytes: Uint8Array): HandshakeMessage {
+    const size = messageSize(bytes, 0, bytes.length)
+    if (!size.complete || size.bytes !== bytes.length) {
+      throw new QuicError(QuicErrorCode.INVALID_CRYPTO_MESSAGE_PARAMETER, 'not exactly one handshake message')
+    }
+    return HandshakeMessage.fromChecked(bytes)
+  }
+
+  /** @internal `bytes` has passed {@link messageSize}. */
+  static fromChecked(bytes: Uint8Array): HandshakeMessage {
+    const message = new HandshakeMessage(readUint32(bytes, 0))
+    const entries = bytes[4]! | (bytes[5]! << 8)
+    const base = HEADER_SIZE + entries * ENTRY_SIZE
+    let begin = base
+    for (let i = 0, at = HEADER_SIZE; i < entries; i++, at += ENTRY_SIZE) {
+      const end = base + readUint32(bytes, at + 4)
+      message.values.set(readUint32(bytes, at), bytes.subarray(begin, end))
+      begin = end
+    }
+    // The layout leaves a sender no freedom but the reserved bytes, so the raw form is the canonical one if they are 0.
+    if (bytes[6] === 0 && bytes[7] === 0) message.serialized = bytes
+    return message
+  }
+
+  /** The size, in bytes, to which {@link serialize} pads the message; 0 for no padding. */
+  get minimumSize(): number {
+    return this.minimum
+  }
+
+  set minimumSize(bytes: number) {
+    if (bytes === this.minimum) return
+    this.minimum = bytes
+    this.serialized = undefined
+  }
+
+  /** The serialised size in bytes without padding that is still to be added. */
+  get size(): number {
+    let size = HEADER_SIZE + this.values.size * ENTRY_SIZE
+    for (const value of this.values.values()) size += value.length
+    return size
+  }
+
+  /** The tags of the values in wire order. */
+  get tags(): number[] {
+    return [...this.values.keys()].sort((a, b) => a - b)
+  }
+
+  /** Sets a value (kept by reference). */
+  set(tag: number, value: Uint8Array): this {
+    this.values.set(tag, value)
+    this.serialized = undefined
+    return this
+  }
+
+  /** Sets a value to the bytes of a text, one byte a character. */
+  setText(tag: number, text: string): this {
+    return this.set(tag, Buffer.from(text, 'latin1'))
+  }
+
+  setUint32(tag: number, value: number): this {
+    return this.setUint32List(tag, [value])
+  }
+
+  /** Sets an unsigned integer of 8 bytes; `value` is below 2^53. */
+  setUint64(tag: number, value: number): this {
+    const high = Math.floor(value / 0x1_0000_0000)
+    return this.setUint32List(tag, [value % 0x1_0000_0000, high])
+  }
+
+  /** Sets a list of 4-byte numbers, which is also how a list of tags is written. */
+  setUint32List(tag: number, list: readonly number[]): this {
+    const value = new Uint8Array(list.length * 4)
+    for (let i = 0; i < list.length; i++) writeUint32(value, i * 4, list[i]!)
+    return this.set(tag, value)
+  }
+
+  /** Sets a list of byte strings, each behind its length in 24 bits. */
+  setLength24List(tag: number, list: readonly Uint8Array[]): this {
+    const value = new Uint8Array(list.reduce((sum, item) => sum + 3 + item.length, 0))
+    let at = 0
+    for (const item of list) {
+      value[at] = item.length
+      value[at + 1] = item.length >>> 8
+      value[at + 2] = item.length >>> 16
+      value.set(item, at + 3)
+      at += 3 + item.length
+    }
+    return this.set(tag, value)
+  }
+
+  delete(tag: number): void {
+    if (this.values.delete(tag)) this.serialized = undefined
+  }
+
+  has(tag: number): boolean {
+    return this.values.has(tag)
+  }
+
+  get(tag: number): Uint8Array | undefined {
+    return this.values.get(tag)
+  }
+
+  /** @throws QuicError CRYPTO_MESSAGE_PARAMETER_NOT_FOUND */
+  require(tag: number): Uint8Array {
+    const value = this.values.get(tag)
+    if (value === undefined) {
+      throw new QuicError(QuicErrorCode.CRYPTO_MESSAGE_PARAMETER_NOT_FOUND, `Missing ${tagName(tag)}`)
+    }
+    return value
+  }
+
+  /** A value as text, one character a byte; undefined if absent. */
+  text(tag: number): string | undefined {
+    const value = this.values.get(tag)
+    return value && Buffer.from(value.buffer, value.byteOffset, value.length).toString('latin1')
+  }
+
+  /** A 4-byte number; undefined if absent. @throws QuicError INVALID_CRYPTO_MESSAGE_PARAMETER if of another size */
+  uint32(tag: number): number | undefined {
+    const value = this.values.get(tag)
+    if (value === undefined) return undefined
+    if (value.length !== 4) throw badValue(tag)
+    return readUint32(value, 0)
+  }
+
+  /**
+   * An 8-byte number; undefined if absent. Above 2^53 it is rounded, which for the times it is used for does no harm.
+   *
+   * @throws QuicError INVALID_CRYPTO_MESSAGE_PARAMETER if of another size
+   */
+  uint64(tag: number): number | undefined {
+    const value = this.values.get(tag)
+    if (value === undefined) return undefined
+    if (value.length !== 8) throw badValue(tag)
+    return readUint32(value, 0) + readUint32(value, 4) * 0x1_0000_0000
+  }
+
+  /**
+   * A list of tags or of 4-byte numbers; undefined if absent.
+   *
+   * @throws QuicError INVALID_CRYPTO_MESSAGE_PARAMETER if its size is not a multiple of four
+   */
+  uint32List(tag: number): number[] | undefined {
+    const value = this.values.get(tag)
+    if (value === undefined) return undefined
+    if (value.length % 4 !== 0) throw badValue(tag)
+    const list: number[] = []
+    for (let at = 0; at < value.length; at += 4) list.push(readUint32(value, at))
+    return list
+  }
+
+  /**
+   * A list of byte strings, each behind its length in 24 bits, as views; undefined if absent.
+   *
+   * @throws QuicError INVALID_CRYPTO_MESSAGE_PARAMETER if the lengths do not add up
+   */
+  length24List(tag: number): Uint8Array[] | undefined {
+    const value = this.values.get(tag)
+    if (value === undefined) return undefined
+    const list: Uint8Array[] = []
+    for (let at = 0; at < value.length; ) {
+      if (value.length - at < 3) throw badValue(tag)
+      const end = at + 3 + (value[at]! | (value[at + 1]! << 8) | (value[at + 2]! << 16))
+      if (end > value.length) throw badValue(tag)
+      list.push(value.subarray(at + 3, end))
+      at = end
+    }
+    return list
+  }
+
+  /**
+   * The canonical bytes: entries sorted, reserved bytes zero, PAD added if the message is below {@link minimumSize}.
+   * Of a parsed message these are the bytes as received wherever those are canonical. Do not modify them.
+   *
+   * @throws Error if more than {@link MAX_HANDSHAKE_ENTRIES} values were set, or padding is needed beside a PAD
+   */
+  serialize(): Uint8Array {
+    if (this.serialized !== undefined) return this.serialized
+    const missing = this.minimum - this.size
+    if (missing > 0) {
+      if (this.values.has(Tag.PAD)) throw new Error('a message with a PAD of its own cannot be padded')
+      this.values.set(Tag.PAD, new Uint8Array(Math.max(0, missing - ENTRY_SIZE)).fill(PAD_BYTE))
+    }
+    this.serialized = this.write()
+    if (missing > 0) this.values.delete(Tag.PAD)
+    return this.serialized
+  }
+
+  private write(): Uint8Array {
+    const tags = this.tags
+    if (tags.length > MAX_HANDSHAKE_ENTRIES) throw new Error(`${tags.length} values in one handshake message`)
+    const out = new Uint8Array(this.size)
+    writeUint32(out, 0, this.tag)
+    out[4] = tags.length
+    let at = HEADER_SIZE
+    const base = HEADER_SIZE + tags.length * ENTRY_SIZE
+    let end = base
+    for (const tag of tags) {
+      const value = this.values.get(tag)!
+      out.set(value, end)
+      end += value.length
+      writeUint32(out, at, tag)
+      writeUint32(out, at + 4, end - base)
+      at += ENTRY_SIZE
+    }
+    return out
+  }
+
+  /** The message for people, on several lines: tags by name, values in the form their tag suggests. */
+  describe(): string {
+    return describeMessage(this, HandshakeMessage.parse)
+  }
+}
+
+/**
+ * Cuts a stream of bytes into messages. After it has thrown it must not be used again: the stream is broken.
+ */
+export class HandshakeMessageReader {
+  private buffer = new Uint8Array(2048)
+  private begin = 0
+  private end = 0
+  /** Bytes that must be there before looking again makes sense. */
+  private needed = HEADER_SIZE
+
+  /** @param limit the largest message in bytes that is taken; bounds what a peer can make us hold */
+  constructor(private readonly limit = MAX_HANDSHAKE_MESSAGE_SIZE) {}
+
+  /** Bytes received that do not make a whole message yet. */
+  get buffered(): number {
+    return this.end - this.begin
+  }
+
+  /** Takes the stream's next bytes (copied). */
+  push(bytes: Uint8Array): void {
+    if (this.end + bytes.length > this.buffer.length) {
+      const held = this.buffered
+      const target =
+        held + bytes.length > this.buffer.length
+          ? new Uint8Array(Math.max(held + bytes.length, this.buffer.length * 2))
+          : this.buffer
+      target.set(this.buffer.subarray(this.begin, this.end))
+      this.buffer = target
+      this.begin = 0
+      this.end = held
+    }
+    this.buffer.set(bytes, this.end)
+    this.end += bytes.length
+  }
+
+  /**
+   * The next whole message, undefined if there is none. It owns its bytes.
+   *
+   * @throws QuicError CRYPTO_TOO_MANY_ENTRIES, CRYPTO_DUPLICATE_TAG, CRYPTO_TAGS_OUT_OF_ORDER, and
+   *   CRYPTO_INVALID_VALUE_LENGTH for a message above the limit; each as soon as the bytes that prove it are there
+   */
+  next(): HandshakeMessage | undefined {
+    if (this.buffered < this.needed) return undefined
+    const size = messageSize(this.buffer, this.begin, this.end)
+    if (size.bytes > this.limit) {
+      throw new QuicError(QuicErrorCode.CRYPTO_INVALID_VALUE_LENGTH, `handshake message of ${size.bytes} bytes`)
+    }
+    if (!size.complete) {
+      this.needed = size.bytes
+      return undefined
+    }
+    const bytes = this.buffer.slice(this.begin, this.begin + size.bytes)
+    this.begin += size.bytes
+    this.needed = HEADER_SIZE
+    return HandshakeMessage.fromChecked(bytes)
+  }
+}
+
+/**
+ * How long the message at `begin` is, as far as can be told from `[begin, end)`: if not `complete`, `bytes` is how many
+ * are needed to know more. Checks everything that the header and the index can get wrong.
+ */
+function messageSize(b: Uint8Array, begin: number, end: number): { complete: boolean; bytes: number } {
+  const available = end - begin
+  if (available < HEADER_SIZE) return { complete: false, bytes: HEADER_SIZE }
+  const entries = b[begin + 4]! | (b[begin + 5]! << 8)
+  if (entries > MAX_HANDSHAKE_ENTRIES) {
+    throw new QuicError(QuicErrorCode.CRYPTO_TOO_MANY_ENTRIES, `${entries} entries`)
+  }
+  const base = HEADER_SIZE + entries * ENTRY_SIZE
+  if (available < base) return { complete: false, bytes: base }
+  let lastTag = -1
+  let lastOffset = 0
+  for (let at = begin + HEADER_SIZE; at < begin + base; at += ENTRY_SIZE) {
+    const tag = readUint32(b, at)
+    if (tag === lastTag) throw new QuicError(QuicErrorCode.CRYPTO_DUPLICATE_TAG, `Duplicate tag ${tagName(tag)}`)
+    if (tag < lastTag) throw new QuicError(QuicErrorCode.CRYPTO_TAGS_OUT_OF_ORDER, `Tag ${tagName(tag)} out of order`)
+    const offset = readUint32(b, at + 4)
+    if (offset < lastOffset) {
+      throw new QuicError(QuicErrorCode.CRYPTO_TAGS_OUT_OF_ORDER, `End offset: ${offset} vs ${lastOffset}`)
+    }
+    lastTag = tag
+    lastOffset = offset
+  }
+  return { complete: available >= base + lastOffset, bytes: base + lastOffset }
+}
+
+function badValue(tag: number): QuicError {
+  return new QuicError(QuicErrorCode.INVALID_CRYPTO_MESSAGE_PARAMETER, `Bad ${tagName(tag)}`)
+}
+
+function readUint32(b: Uint8Array, i: number): number {
+  return (b[i]! | (b[i + 1]! << 8) | (b[i + 2]! << 16) | (b[i + 3]! << 24)) >>> 0
+}
+
+function writeUint32(b: Uint8Array, i: number, value: number): void {
+  b[i] = value
+  b[i + 1] = value >>> 8
+  b[i + 2] = value >>> 16
+  b[i + 3] = value >>> 24
+}
