@@ -1,0 +1,19 @@
+/**
+ * PADDING (through Q037): a type byte 0x00 after which the rest of the packet means nothing, whatever stands there.
+ * Source: quic_framer.cc (ProcessFrameData; a sender fills with zeros).
+ */
+import type { ByteReader, ByteWriter } from '../bytes.js'
+import { FrameType } from './frames.js'
+import type { FrameVisitor } from './frames.js'
+
+/** Takes the rest of the packet; the reported length includes the type byte already read. */
+export function readPaddingToEnd(reader: ByteReader, visitor: FrameVisitor): void {
+  const length = reader.remaining
+  reader.skip(length)
+  visitor.onPadding(length + 1)
+}
+
+/** Writes `length` (at least 1) bytes of padding. */
+export function writePadding(out: ByteWriter, length: number): void {
+  out.fill(FrameType.Padding, length)
+}
