@@ -1,0 +1,123 @@
+/** Everything a gateway needs to start, read from its files and checked as a whole. */
+import { readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { CertificateError } from '../quic/crypto/certificate-error.js'
+import { certifiedKeyFromPem } from '../quic/crypto/proof.js'
+import type { CertifiedKey } from '../quic/crypto/proof.js'
+import { supportedVersions, versionByLabel } from '../quic/wire/versions/registry.js'
+import type { QuicVersion } from '../quic/wire/versions/version.js'
+import { ConfigError } from './config-error.js'
+import type { ConfigProblem } from './config-error.js'
+import { gatewaySchema } from './gateway-schema.js'
+import type { GatewayFile, ListenerDefinition } from './gateway-schema.js'
+import { tryLoadYaml } from './load-yaml.js'
+import { loadRoutes, orderAndCheck } from './route-files.js'
+import type { Route } from './route-files.js'
+import type { RouteEntry } from './route-order.js'
+import type { HostPort } from './values.js'
+import { displayPath, readFailure } from './yaml-source.js'
+import type { YamlSource } from './yaml-source.js'
+
+/** One UDP address with what it speaks and how it proves itself. */
+export interface ListenerConfig {
+  readonly address: HostPort
+  readonly certificates: readonly LoadedCertificate[]
+  readonly versions: readonly QuicVersion[]
+  readonly transport: NonNullable<ListenerDefinition['transport']>
+}
+
+/** A certificate chain with its key, and the file it came from for messages. */
+export interface LoadedCertificate {
+  readonly file: string
+  readonly key: CertifiedKey
+}
+
+/** A checked configuration. Paths are absolute, durations in milliseconds, sizes in bytes. */
+export interface GatewayConfig extends Omit<GatewayFile, 'listeners' | 'routes' | 'stateDir'> {
+  /** The file, as shown in messages. */
+  readonly file: string
+  readonly listeners: readonly ListenerConfig[]
+  /** In the order in which they are written. */
+  readonly routes: readonly Route[]
+  /** In the order in which they are tried. */
+  readonly entries: readonly RouteEntry<Route>[]
+  readonly stateDir: string | undefined
+}
+
+/**
+ * Loads `config/gateway.yaml`, the route files and the certificates it names.
+ * @param file absolute, or relative to the working directory; paths inside it are relative to its directory
+ * @throws ConfigError with every problem of all files
+ */
+export function loadGatewayConfig(file: string, environment: NodeJS.ProcessEnv = process.env): GatewayConfig {
+  const path = resolve(file)
+  const base = dirname(path)
+  const problems: ConfigProblem[] = []
+  const loaded = tryLoadYaml(path, gatewaySchema, problems, 'the configuration', environment)
+  if (loaded === undefined) throw new ConfigError(problems)
+  const { value, source } = loaded
+  const listeners = value.listeners.map((listener, index) => loadListener(source, listener, index, base, problems))
+  checkAddresses(source, value.listeners, problems)
+  const routes = loadRoutes(source, value.routes, base, value.upstreams.timeouts ?? {}, problems, environment)
+  const entries = orderAndCheck(routes, problems)
+  if (problems.length > 0) throw new ConfigError(problems)
+  const stateDir = value.stateDir === undefined ? undefined : resolve(base, value.stateDir)
+  return { ...value, file: source.file, listeners, routes, entries, stateDir }
+}
+
+function loadListener(
+  source: YamlSource,
+  listener: ListenerDefinition,
+  index: number,
+  base: string,
+  problems: ConfigProblem[]
+): ListenerConfig {
+  const certificates: LoadedCertificate[] = []
+  listener.certificates.forEach(({ cert, key }, at) => {
+    const path = ['listeners', index, 'certificates', at]
+    const certPem = readPem(source, [...path, 'cert'], resolve(base, cert), 'certificate', problems)
+    const keyPem = readPem(source, [...path, 'key'], resolve(base, key), 'private key', problems)
+    if (certPem === undefined || keyPem === undefined) return
+    try {
+      certificates.push({ file: displayPath(resolve(base, cert)), key: certifiedKeyFromPem(certPem, keyPem) })
+    } catch (error) {
+      if (!(error instanceof CertificateError)) throw error
+      const which = error.code.startsWith('KEY') ? 'key' : 'cert'
+      const name = displayPath(resolve(base, which === 'key' ? key : cert))
+      problems.push(source.problem([...path, which], `${name}: ${error.message}`))
+    }
+  })
+  const versions = listener.versions?.map((label) => versionByLabel(label)!) ?? supportedVersions
+  return { address: listener.address, certificates, versions, transport: listener.transport ?? {} }
+}
+
+function readPem(
+  source: YamlSource,
+  path: PropertyKey[],
+  file: string,
+  what: string,
+  problems: ConfigProblem[]
+): Buffer | undefined {
+  try {
+    return readFileSync(file)
+  } catch (error) {
+    const remedy = '; name a PEM file, or make one for development with "quicgate cert"'
+    problems.push(source.problem(path, `cannot read ${what} ${displayPath(file)}: ${readFailure(error)}${remedy}`))
+    return undefined
+  }
+}
+
+function checkAddresses(source: YamlSource, listeners: readonly ListenerDefinition[], problems: ConfigProblem[]): void {
+  const seen = new Map<string, number>()
+  listeners.forEach(({ address }, index) => {
+    if (address.port === 0) return
+    const text = `${address.host} ${address.port}`
+    const first = seen.get(text)
+    if (first === undefined) {
+      seen.set(text, index)
+      return
+    }
+    const message = `listeners[${index}].address: listeners[${first}] has the same address; remove one of them`
+    problems.push(source.problem(['listeners', index, 'address'], message))
+  })
+}

@@ -1,0 +1,89 @@
+/** The gateway's own configuration file. Routes stand in files of their own. */
+import ipaddr from 'ipaddr.js'
+import { z } from 'zod'
+import { supportedVersions } from '../quic/wire/versions/registry.js'
+import { upstreamDefaultsSchema } from './upstream-schema.js'
+import { duration, hostPort, oneOrMore, size, tokenPattern } from './values.js'
+
+const labels = supportedVersions.map((version) => version.label)
+
+const transportSchema = z
+  .strictObject({
+    streamWindow: size(16_384, 2 ** 24).optional().describe('bytes a client may send on a stream before they are read (64KiB)'),
+    connectionWindow: size(16_384, 24 * 2 ** 20).optional().describe('the same for the whole connection (1MiB)'),
+    maxStreams: z.int().min(1).max(100_000).optional().describe('requests at a time on one connection (100)'),
+    idleTimeout: duration(1000, 600_000).optional().describe('a silent connection is closed after this (30s)'),
+    maxPacketLength: size(1200, 1452).optional().describe('UDP payload of the largest packet sent (1350)'),
+    congestion: z.enum(['cubic', 'reno']).optional()
+  })
+  .describe('limits of the QUIC transport')
+
+const listenerSchema = z.strictObject({
+  address: hostPort().describe('UDP address and port, such as 127.0.0.1:4433, 0.0.0.0:443 or [::]:443'),
+  certificates: z
+    .array(
+      z.strictObject({
+        cert: z.string().min(1).describe('PEM file: the certificate, then its intermediates'),
+        key: z.string().min(1).describe('PEM file: its private key (RSA or P-256)')
+      })
+    )
+    .min(1)
+    .describe('chosen by the name the client asks for; the first one serves all other names'),
+  versions: z.array(z.enum(labels as [string, ...string[]])).min(1).optional()
+    .describe('QUIC versions to speak, preferred first; all if left out'),
+  transport: transportSchema.optional()
+})
+
+const networkSchema = z.string().transform((text, context) => {
+  try {
+    return text.includes('/') ? ipaddr.parseCIDR(text) : hostNetwork(text)
+  } catch {
+    context.addIssue(`"${text}" is not a network; write 10.0.0.0/8, fd00::/8 or one address`)
+    return z.NEVER
+  }
+})
+
+function hostNetwork(text: string): [ipaddr.IPv4 | ipaddr.IPv6, number] {
+  const address = ipaddr.parse(text)
+  return [address, address.kind() === 'ipv4' ? 32 : 128]
+}
+
+const forwardedSchema = z
+  .strictObject({
+    trustedProxies: z.array(networkSchema).default([])
+      .describe('whose X-Forwarded-* and Forwarded are kept and extended; everybody else\'s are replaced'),
+    xForwarded: z.boolean().default(true).describe('send X-Forwarded-For, -Proto and -Host'),
+    forwarded: z.boolean().default(true).describe('send Forwarded (RFC 7239)'),
+    via: z.boolean().default(true).describe('send Via, both ways')
+  })
+  .describe('what upstreams learn about the client')
+
+/** `config/gateway.yaml`. */
+export const gatewaySchema = z.strictObject({
+  name: z.string().regex(tokenPattern, { error: 'a name is one word of letters, digits and "-"' }).default('quicgate')
+    .describe('what the gateway calls itself in Via and Proxy-Status'),
+  listeners: z.array(listenerSchema).min(1),
+  routes: oneOrMore(z.string().min(1)).prefault('routes/*.yaml').describe('route files, relative to this file; * is allowed in the last part'),
+  upstreams: upstreamDefaultsSchema.prefault({}),
+  forwarded: forwardedSchema.prefault({}),
+  underscoreHeaders: z.enum(['refuse', 'drop', 'pass']).default('refuse')
+    .describe('header names with "_", which many programs take for "-": answer 400, leave them out, or pass them'),
+  stateDir: z.string().min(1).optional()
+    .describe('where secrets are kept over restarts, so that clients reconnect without a new handshake; made if missing'),
+  drainTimeout: duration(0, 3_600_000).prefault('10s').describe('how long running requests may take when the gateway stops'),
+  log: z
+    .strictObject({
+      level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+      access: z.boolean().default(true).describe('one line for each request')
+    })
+    .prefault({})
+})
+
+/** A network as ipaddr.js matches it. */
+export type Network = z.output<typeof networkSchema>
+/** What upstreams learn about the client. */
+export type ForwardedOptions = z.output<typeof forwardedSchema>
+/** One listener as written. */
+export type ListenerDefinition = z.output<typeof listenerSchema>
+/** The file as written, defaults filled in. */
+export type GatewayFile = z.output<typeof gatewaySchema>
