@@ -12,7 +12,7 @@ import { CONNECTION_ID_LENGTH, PublicFlag } from './public-header.js'
 import { decodeSocketAddress, encodeSocketAddress } from './socket-address.js'
 import { MessageTag, Tag } from './tags.js'
 
-/** RNON as every reference server sends it; nobody checks the value (quic_time_wait_list_manager.cc, kPublicResetNonceProof). */
+/** RNON as every reference server sends it, unchecked by any receiver (quic_time_wait_list_manager.cc). */
 const NONCE_PROOF = 1010101
 const NONCE_PROOF_LENGTH = 8
 
@@ -56,7 +56,8 @@ export function buildPublicReset(
  */
 export function parsePublicReset(buffer: Uint8Array, bodyStart: number, end: number): PublicReset | undefined {
   try {
-    const message = HandshakeMessage.parse(buffer.slice(bodyStart, end))
+    // Copied, since the values are views of it and the datagram's buffer is reused. (Buffer's own slice does not copy.)
+    const message = HandshakeMessage.parse(Uint8Array.from(buffer.subarray(bodyStart, end)))
     const nonceProof = message.get(Tag.RNON)
     if (message.tag !== MessageTag.PRST || nonceProof?.length !== NONCE_PROOF_LENGTH) return undefined
     const address = message.get(Tag.CADR)

@@ -12,7 +12,7 @@ import { ByteReader, ByteWriter } from './bytes.js'
 const FAMILY_IPV4 = 2
 const FAMILY_IPV6 = 10
 
-/** The 8 or 20 bytes for an endpoint. Throws if `address.address` is no IP address, which would be the caller's fault. */
+/** The 8 or 20 bytes for an endpoint. Throws if `address.address` is no IP address: that is the caller's fault. */
 export function encodeSocketAddress(address: PeerAddress): Uint8Array {
   const ip = ipaddr.parse(address.address)
   const bytes = ip.toByteArray()

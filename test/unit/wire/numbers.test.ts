@@ -52,7 +52,8 @@ describe('packet numbers', () => {
   it('names widths by two bits', () => {
     expect([1, 2, 4, 6].map(numberLengthCode)).toEqual([0, 1, 2, 3])
     expect([0, 1, 2, 3].map(numberLengthOfCode)).toEqual([1, 2, 4, 6])
-    expect([0, 0xff, 0x100, 0xffff, 0x10000, 2 ** 32 - 1, 2 ** 32].map(minimalNumberLength)).toEqual([1, 1, 2, 2, 4, 4, 6])
+    const values = [0, 0xff, 0x100, 0xffff, 0x10000, 2 ** 32 - 1, 2 ** 32]
+    expect(values.map(minimalNumberLength)).toEqual([1, 1, 2, 2, 4, 4, 6])
   })
 })
 

@@ -10,7 +10,7 @@ import type { ByteReader, ByteWriter } from '../bytes.js'
 import { FrameType } from './frames.js'
 import type { FrameVisitor } from './frames.js'
 
-/** Parses what follows the type byte. Throws QuicError INVALID_STOP_WAITING_DATA for a delta beyond the packet number. */
+/** Parses what follows the type. Throws QuicError INVALID_STOP_WAITING_DATA for a delta above the packet number. */
 export function readStopWaiting(
   reader: ByteReader,
   packetNumber: number,
