@@ -1,0 +1,102 @@
+/**
+ * Runs a sans-IO endpoint on a socket: datagrams in, events out to the application, packets out, one timer.
+ */
+import type { QuicEndpoint } from '../quic/transport/transmit.js'
+import type { Micros, PeerAddress } from '../quic/types.js'
+import type { DatagramHandler, DatagramSocket } from './datagram-engine.js'
+import { monotonicNow } from './system.js'
+
+const MAX_TIMER_MS = 0x7fff_ffff
+// After this many transmits the loop turns once, so that a fast sender also reads acknowledgements and runs timers.
+const TRANSMITS_PER_TURN = 64
+
+/** One endpoint on one socket. */
+export class EndpointDriver implements DatagramHandler {
+  private socket: DatagramSocket | undefined
+  private timer: NodeJS.Timeout | undefined
+  private timerDue: Micros = Infinity
+  private flushPlanned = false
+  private stopped = false
+
+  /**
+   * @param endpoint what to run
+   * @param onError told of socket errors; they do not stop the driver
+   * @param onTurn called after every turn, for whoever waits for the endpoint to come to an end
+   */
+  constructor(
+    private readonly endpoint: QuicEndpoint,
+    private readonly onError: (error: Error) => void,
+    private readonly onTurn: () => void
+  ) {}
+
+  attach(socket: DatagramSocket): void {
+    this.socket = socket
+    this.wake()
+  }
+
+  /** Something is to be sent: a turn follows as soon as the running code is done. */
+  readonly wake = (): void => {
+    if (this.flushPlanned || this.stopped) return
+    this.flushPlanned = true
+    setImmediate(this.onPlannedFlush)
+  }
+
+  private readonly onPlannedFlush = (): void => {
+    this.flushPlanned = false
+    this.turn()
+  }
+
+  onDatagram(from: PeerAddress, bytes: Uint8Array): void {
+    this.endpoint.handleDatagram(monotonicNow(), from, bytes)
+  }
+
+  onBatchEnd(): void {
+    this.turn()
+  }
+
+  onSocketError(error: Error): void {
+    this.onError(error)
+  }
+
+  /** Delivers events, sends what may be sent, arms the timer. */
+  private turn(): void {
+    const { socket, endpoint } = this
+    if (socket === undefined || this.stopped) return
+    endpoint.deliverEvents(monotonicNow())
+    let left = TRANSMITS_PER_TURN
+    for (; left > 0; left--) {
+      const buffer = socket.acquireBuffer()
+      const transmit = endpoint.pollTransmit(monotonicNow(), buffer)
+      if (transmit === undefined) break
+      socket.send(transmit, buffer)
+    }
+    if (left === 0) this.wake()
+    this.armTimer()
+    this.onTurn()
+  }
+
+  // A timer that fires early only looks again, which is cheaper than setting one anew for every packet.
+  private armTimer(): void {
+    const next = this.endpoint.nextTimeout()
+    if (next >= this.timerDue) return
+    clearTimeout(this.timer)
+    this.timerDue = next
+    if (next === Infinity) return
+    const delay = Math.min(Math.max(Math.ceil((next - monotonicNow()) / 1000), 1), MAX_TIMER_MS)
+    this.timer = setTimeout(this.onTimer, delay)
+  }
+
+  private readonly onTimer = (): void => {
+    this.timerDue = Infinity
+    if (this.stopped) return
+    const now = monotonicNow()
+    if (now >= this.endpoint.nextTimeout()) this.endpoint.handleTimeout(now)
+    this.turn()
+  }
+
+  /** Ends it: no more turns. The socket is the caller's to close. */
+  stop(): void {
+    this.stopped = true
+    clearTimeout(this.timer)
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * The engine that is always there: node:dgram and node:crypto.
+ */
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
+import { once } from 'node:events'
+import { isIPv6 } from 'node:net'
+import { NodeAeadProvider } from '../../quic/crypto/node-aead.js'
+import { TRANSMIT_BUFFER_SIZE, type Transmit } from '../../quic/transport/transmit.js'
+import type { PeerAddress } from '../../quic/types.js'
+import type { DatagramEngine, DatagramHandler, DatagramSocket, SocketOptions } from '../datagram-engine.js'
+
+const DEFAULT_RECEIVE_BUFFER = 4 * 1024 * 1024
+const SEND_BUFFER = 4 * 1024 * 1024
+const RING_SIZE = 32
+const MAX_KNOWN_ADDRESSES = 4096
+
+/** Keeps one PeerAddress object for each peer, so that a packet makes no new one. */
+class AddressBook {
+  private last: PeerAddress = { family: 4, address: '', port: 0 }
+  private readonly byHost = new Map<string, Map<number, PeerAddress>>()
+  private size = 0
+
+  of(info: RemoteInfo): PeerAddress {
+    const { last } = this
+    if (info.port === last.port && info.address === last.address) return last
+    let ports = this.byHost.get(info.address)
+    let known = ports?.get(info.port)
+    if (known === undefined) {
+      if (this.size++ >= MAX_KNOWN_ADDRESSES) {
+        this.byHost.clear()
+        this.size = 1
+        ports = undefined
+      }
+      if (ports === undefined) this.byHost.set(info.address, (ports = new Map()))
+      known = { family: info.family === 'IPv6' ? 6 : 4, address: info.address, port: info.port }
+      ports.set(info.port, known)
+    }
+    this.last = known
+    return known
+  }
+}
+
+/**
+ * Buffers that dgram may still be reading. The kernel copies at once as a rule, but a datagram that it refuses for the
+ * moment waits in libuv's queue with its buffer: one is used again only in a later turn, with that queue empty.
+ */
+class BufferRing {
+  private readonly buffers: Uint8Array[] = []
+  private next = 0
+  private usedThisTurn = 0
+  private resetPlanned = false
+
+  constructor(private readonly socket: Socket) {}
+
+  /** A buffer to write into. The same one until {@link onSent} says that it was given to the socket. */
+  acquire(): Uint8Array {
+    if (this.usedThisTurn >= RING_SIZE || this.socket.getSendQueueCount() > 0) {
+      return new Uint8Array(TRANSMIT_BUFFER_SIZE)
+    }
+    return (this.buffers[this.next] ??= new Uint8Array(TRANSMIT_BUFFER_SIZE))
+  }
+
+  onSent(buffer: Uint8Array): void {
+    if (buffer !== this.buffers[this.next]) return
+    this.next = (this.next + 1) % RING_SIZE
+    this.usedThisTurn++
+    if (this.resetPlanned) return
+    this.resetPlanned = true
+    setImmediate(this.onTurn)
+  }
+
+  private readonly onTurn = (): void => {
+    this.resetPlanned = false
+    this.usedThisTurn = 0
+  }
+}
+
+class NodeDatagramSocket implements DatagramSocket {
+  readonly localAddress: PeerAddress
+  readonly receiveBufferSize: number
+  private readonly addresses = new AddressBook()
+  private readonly ring: BufferRing
+  private batchPlanned = false
+  private closed = false
+
+  constructor(
+    private readonly socket: Socket,
+    private readonly handler: DatagramHandler,
+    private readonly connected: boolean
+  ) {
+    const { address, port, family } = socket.address()
+    this.localAddress = { family: family === 'IPv6' ? 6 : 4, address, port }
+    this.receiveBufferSize = socket.getRecvBufferSize()
+    this.ring = new BufferRing(socket)
+    socket.on('message', this.onMessage)
+    socket.on('error', (error) => this.handler.onSocketError(error))
+  }
+
+  private readonly onMessage = (message: Uint8Array, info: RemoteInfo): void => {
+    if (!this.batchPlanned) {
+      this.batchPlanned = true
+      setImmediate(this.onBatchEnd)
+    }
+    this.handler.onDatagram(this.addresses.of(info), message)
+  }
+
+  // libuv hands over up to 32 waiting datagrams before the loop goes on to immediates: that is one batch.
+  private readonly onBatchEnd = (): void => {
+    this.batchPlanned = false
+    if (!this.closed) this.handler.onBatchEnd()
+  }
+
+  acquireBuffer(): Uint8Array {
+    return this.ring.acquire()
+  }
+
+  send(transmit: Transmit, bytes: Uint8Array): void {
+    if (this.closed) return
+    const { to, length, segmentSize } = transmit
+    for (let at = 0; at < length; at += segmentSize) {
+      const size = Math.min(segmentSize, length - at)
+      if (this.connected) this.socket.send(bytes, at, size)
+      else this.socket.send(bytes, at, size, to.port, to.address)
+    }
+    this.ring.onSent(bytes)
+  }
+
+  async close(): Promise<void> {
+    if (this.closed) return
+    this.closed = true
+    this.socket.off('message', this.onMessage)
+    await new Promise<void>((resolve) => this.socket.close(() => resolve()))
+  }
+}
+
+/** node:dgram and node:crypto. */
+export class NodeEngine implements DatagramEngine {
+  readonly name = 'node'
+  readonly aeadProvider = new NodeAeadProvider()
+
+  async open(options: SocketOptions): Promise<DatagramSocket> {
+    const { address, port, connectTo, handler } = options
+    const family = isIPv6(address) ? 6 : 4
+    const socket = createSocket({
+      type: family === 6 ? 'udp6' : 'udp4',
+      // Addresses are always numeric here; the default resolver would cost a tick and a closure for each datagram.
+      lookup: (host, _options, callback) => callback(null, host, family)
+    })
+    try {
+      socket.bind(port, address)
+      await once(socket, 'listening')
+      setBufferSizes(socket, options.receiveBufferSize ?? DEFAULT_RECEIVE_BUFFER)
+      if (connectTo !== undefined) {
+        socket.connect(connectTo.port, connectTo.address)
+        await once(socket, 'connect')
+      }
+    } catch (error) {
+      socket.close()
+      throw error
+    }
+    return new NodeDatagramSocket(socket, handler, connectTo !== undefined)
+  }
+}
+
+// The kernel caps what is asked for, silently; some sandboxes refuse outright, which is no reason not to start.
+function setBufferSizes(socket: Socket, receive: number): void {
+  try {
+    socket.setRecvBufferSize(receive)
+    socket.setSendBufferSize(SEND_BUFFER)
+  } catch {
+    return
+  }
+}

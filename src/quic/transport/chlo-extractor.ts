@@ -1,0 +1,86 @@
+/**
+ * Looks into a first packet for a complete client hello, before any connection exists (chlo_extractor.cc).
+ */
+import { Perspective } from '../types.js'
+import type { AckFrame, FrameVisitor } from '../wire/frames/frames.js'
+import type { PacketHeader, QuicVersion } from '../wire/versions/version.js'
+
+const MESSAGE_HEADER_LENGTH = 8
+const ENTRY_LENGTH = 8
+
+/** Whether `bytes[start, end)` holds a whole message with the tag CHLO. */
+function holdsWholeChlo(b: Uint8Array, start: number, end: number): boolean {
+  if (end - start < MESSAGE_HEADER_LENGTH) return false
+  if (b[start] !== 0x43 || b[start + 1] !== 0x48 || b[start + 2] !== 0x4c || b[start + 3] !== 0x4f) return false
+  const entries = b[start + 4]! | (b[start + 5]! << 8)
+  const values = start + MESSAGE_HEADER_LENGTH + entries * ENTRY_LENGTH
+  if (entries === 0) return true
+  if (values > end) return false
+  const last = values - 4
+  const length = (b[last]! | (b[last + 1]! << 8) | (b[last + 2]! << 16) | (b[last + 3]! << 24)) >>> 0
+  return values + length <= end
+}
+
+class ChloFinder implements FrameVisitor {
+  found = false
+  cryptoStreamId = 1
+
+  onStream(streamId: number, offset: number, _fin: boolean, buffer: Uint8Array, start: number, end: number): void {
+    if (streamId === this.cryptoStreamId && offset === 0 && holdsWholeChlo(buffer, start, end)) this.found = true
+  }
+
+  onPadding(_length: number): void {}
+  onAck(_ack: AckFrame): void {}
+  onStopWaiting(_leastUnacked: number): void {}
+  onRstStream(_streamId: number, _errorCode: number, _finalOffset: number): void {}
+  onConnectionClose(_errorCode: number, _reason: string): void {}
+  onGoAway(_errorCode: number, _lastGoodStreamId: number, _reason: string): void {}
+  onWindowUpdate(_streamId: number, _limit: number): void {}
+  onBlocked(_streamId: number): void {}
+  onPing(): void {}
+  onPathClose(_pathId: number): void {}
+}
+
+/** What {@link ChloExtractor.inspect} makes of a packet. */
+export type FirstPacket = 'chlo' | 'other' | 'malformed'
+
+/** Reusable: one a dispatcher. */
+export class ChloExtractor {
+  /** The packet number of the last packet inspected, as written (a first packet's is not truncated). */
+  packetNumber = 0
+  private readonly finder = new ChloFinder()
+  private readonly header: PacketHeader = {
+    versionTag: 0,
+    nonceOffset: -1,
+    wirePacketNumber: 0,
+    packetNumberLength: 0,
+    headerEnd: 0
+  }
+
+  /** The packet number in a client's datagram as written; 0 if there is none. */
+  packetNumberOf(version: QuicVersion, datagram: Uint8Array): number {
+    const parsed = version.header.parse(datagram, 0, datagram.length, Perspective.Server, this.header)
+    return parsed ? this.header.wirePacketNumber : 0
+  }
+
+  /** Inspects a client's datagram in `version`. It never throws and leaves the bytes as they are. */
+  inspect(version: QuicVersion, datagram: Uint8Array): FirstPacket {
+    const { header, finder } = this
+    if (!version.header.parse(datagram, 0, datagram.length, Perspective.Server, header)) return 'malformed'
+    this.packetNumber = header.wirePacketNumber
+    const opener = version.nullOpener(Perspective.Client)
+    const length = opener.open(datagram, 0, header.headerEnd, datagram.length, header.wirePacketNumber)
+    // Without the null hash it is a packet under keys, sent ahead of its CHLO.
+    if (length < 0) return 'other'
+    finder.found = false
+    finder.cryptoStreamId = version.traits.cryptoStreamId
+    const start = header.headerEnd + opener.prefixLength
+    const { packetNumber } = this
+    try {
+      version.frames.decode(datagram, start, start + length, packetNumber, header.packetNumberLength, finder)
+    } catch {
+      return 'malformed'
+    }
+    return finder.found ? 'chlo' : 'other'
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * Gives a handshake the parts of its connection that it may touch.
+ */
+import type { ConnectionId } from '../connection-id.js'
+import type { AeadProvider, PacketOpener, PacketSealer } from '../crypto/protection.js'
+import type { HandshakeHost } from '../handshake/handshake.js'
+import type { NegotiatedConfig } from '../handshake/negotiated-config.js'
+import type { EncryptionLevel, PeerAddress, QuicHelper } from '../types.js'
+import type { QuicVersion } from '../wire/versions/version.js'
+import type { CryptoSendStream } from './crypto-stream.js'
+import type { PacketAssembler } from './packets/packet-assembler.js'
+import type { DeriveOpener, PacketOpeners } from './packets/packet-openers.js'
+
+/** What of the connection itself the host needs. QuicConnection implements it. */
+export interface HandshakenConnection {
+  readonly connectionId: ConnectionId
+  readonly version: QuicVersion
+  readonly supportedVersions: readonly QuicVersion[]
+  readonly receivedVersionTags: readonly number[] | undefined
+  readonly peerAddress: PeerAddress
+  readonly currentDatagramLength: number
+  readonly helper: QuicHelper
+  readonly aeadProvider: AeadProvider
+  sendLevel: EncryptionLevel
+  diversificationNonce: Uint8Array | undefined
+  wake(): void
+  neuterUnencryptedPackets(): void
+  applyConfig(config: NegotiatedConfig): void
+  applyEncryptionEstablished(): void
+  applyHandshakeConfirmed(): void
+  /** A key was installed: packets that waited for one are worth another try. */
+  onOpenersChanged(): void
+}
+
+/** The {@link HandshakeHost} of one connection. */
+export class ConnectionHandshakeHost implements HandshakeHost {
+  constructor(
+    private readonly connection: HandshakenConnection,
+    private readonly crypto: CryptoSendStream,
+    private readonly assembler: PacketAssembler,
+    private readonly openers: PacketOpeners
+  ) {}
+
+  get connectionId(): ConnectionId {
+    return this.connection.connectionId
+  }
+
+  get version(): QuicVersion {
+    return this.connection.version
+  }
+
+  get supportedVersions(): readonly QuicVersion[] {
+    return this.connection.supportedVersions
+  }
+
+  get receivedVersionTags(): readonly number[] | undefined {
+    return this.connection.receivedVersionTags
+  }
+
+  get peerAddress(): PeerAddress {
+    return this.connection.peerAddress
+  }
+
+  get maxPacketLength(): number {
+    return this.assembler.maxPacketLength
+  }
+
+  get currentDatagramLength(): number {
+    return this.connection.currentDatagramLength
+  }
+
+  get helper(): QuicHelper {
+    return this.connection.helper
+  }
+
+  get aeadProvider(): AeadProvider {
+    return this.connection.aeadProvider
+  }
+
+  sendHandshakeMessage(message: Uint8Array): void {
+    this.crypto.write(message, this.connection.sendLevel)
+    this.connection.wake()
+  }
+
+  setSealer(level: EncryptionLevel, sealer: PacketSealer): void {
+    this.assembler.setSealer(level, sealer)
+  }
+
+  setSendLevel(level: EncryptionLevel): void {
+    this.connection.sendLevel = level
+  }
+
+  setDiversificationNonce(nonce: Uint8Array): void {
+    this.connection.diversificationNonce = nonce
+  }
+
+  setOpener(level: EncryptionLevel, opener: PacketOpener): void {
+    this.openers.setOnly(level, opener)
+    this.connection.onOpenersChanged()
+  }
+
+  setAlternativeOpener(level: EncryptionLevel, opener: PacketOpener, latch: boolean): void {
+    this.openers.setAlternative(level, opener, latch)
+    this.connection.onOpenersChanged()
+  }
+
+  setDiversifiedOpener(level: EncryptionLevel, derive: DeriveOpener): void {
+    this.openers.setDiversified(level, derive)
+    this.connection.onOpenersChanged()
+  }
+
+  neuterUnencryptedPackets(): void {
+    this.connection.neuterUnencryptedPackets()
+  }
+
+  onConfigNegotiated(config: NegotiatedConfig): void {
+    this.connection.applyConfig(config)
+  }
+
+  onEncryptionEstablished(): void {
+    this.connection.applyEncryptionEstablished()
+  }
+
+  onHandshakeConfirmed(): void {
+    this.connection.applyHandshakeConfirmed()
+  }
+}

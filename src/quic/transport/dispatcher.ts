@@ -1,0 +1,315 @@
+/**
+ * A server's front door: finds the connection of each datagram by its connection id, never by address, makes new ones
+ * within a budget, and answers what belongs to none (quic_dispatcher.cc).
+ */
+import { ConnectionId, ConnectionIdMap } from '../connection-id.js'
+import { Perspective, type Micros, type PeerAddress } from '../types.js'
+import { buildPublicReset } from '../wire/public-reset.js'
+import { DatagramKind, DatagramPeek, peekDatagram } from '../wire/public-header.js'
+import { buildVersionNegotiation } from '../wire/version-negotiation.js'
+import type { QuicVersion } from '../wire/versions/version.js'
+import { BufferedPacketStore, type BufferedConnection } from './buffered-packet-store.js'
+import { ChloExtractor } from './chlo-extractor.js'
+import type { QuicConnection } from './connection.js'
+import { DeadlineHeap, type HeapMember } from './deadline-heap.js'
+import { TimeWaitList } from './time-wait-list.js'
+import type { QuicEndpoint, Transmit } from './transmit.js'
+
+// kDefaultMaxConnectionsInStore, kMaxReasonableInitialPacketNumber and the reference's new-session budget.
+const MAX_INITIAL_PACKET_NUMBER = 100
+const NEW_CONNECTIONS_PER_TURN = 16
+const MAX_STATELESS_QUEUE = 1024
+
+/** What a dispatcher knows about a connection that it asks for. */
+export interface NewConnection {
+  readonly connectionId: ConnectionId
+  readonly version: QuicVersion
+  readonly peerAddress: PeerAddress
+  readonly now: Micros
+  /** To be passed on to the connection. */
+  readonly onWake: () => void
+}
+
+/** What makes a dispatcher. */
+export interface QuicDispatcherOptions {
+  /** In the order in which version negotiation packets list them. */
+  supportedVersions: readonly QuicVersion[]
+  createConnection(init: NewConnection): QuicConnection
+  /** Called when something is to be sent while no door is open. */
+  onWake(): void
+  /** Connections above this number are refused with silence. */
+  maxConnections?: number
+}
+
+/** Counters for logs and metrics. */
+export interface DispatcherStats {
+  datagramsReceived: number
+  /** Neither a connection's nor worth an answer. */
+  datagramsDropped: number
+  versionNegotiationsSent: number
+  publicResetsSent: number
+  connectionsCreated: number
+}
+
+interface Member extends HeapMember {
+  readonly connection: QuicConnection
+  touched: boolean
+  queued: boolean
+}
+
+interface StatelessPacket {
+  readonly to: PeerAddress
+  readonly bytes: Uint8Array
+}
+
+/** Runs all connections of one server socket as one {@link QuicEndpoint}. */
+export class QuicDispatcher implements QuicEndpoint {
+  readonly stats: DispatcherStats = {
+    datagramsReceived: 0,
+    datagramsDropped: 0,
+    versionNegotiationsSent: 0,
+    publicResetsSent: 0,
+    connectionsCreated: 0
+  }
+
+  private readonly members = new ConnectionIdMap<Member>()
+  private readonly deadlines = new DeadlineHeap<Member>()
+  private readonly timeWait = new TimeWaitList()
+  private readonly buffered = new BufferedPacketStore()
+  private readonly extractor = new ChloExtractor()
+  private readonly peek = new DatagramPeek(Perspective.Server)
+  private readonly versionTags: number[]
+  private readonly transmit: Transmit = { to: { family: 4, address: '', port: 0 }, length: 0, segmentSize: 0 }
+  private stateless: StatelessPacket[] = []
+  private touched: Member[] = []
+  private writable: Member[] = []
+  private budget = NEW_CONNECTIONS_PER_TURN
+  private accepting = true
+
+  constructor(private readonly o: QuicDispatcherOptions) {
+    this.versionTags = o.supportedVersions.map((version) => version.tag)
+  }
+
+  get connectionCount(): number {
+    return this.members.size
+  }
+
+  *connections(): IterableIterator<QuicConnection> {
+    for (const member of this.members.values()) yield member.connection
+  }
+
+  /** New connections are no longer made; those that exist go on. */
+  stopAccepting(): void {
+    this.accepting = false
+  }
+
+  // ---- in ----
+
+  handleDatagram(now: Micros, from: PeerAddress, datagram: Uint8Array): void {
+    const { peek } = this
+    this.stats.datagramsReceived++
+    if (from.port === 0 || !peekDatagram(datagram, 0, datagram.length, peek) || !peek.hasConnectionId) {
+      this.stats.datagramsDropped++
+      return
+    }
+    const member = this.members.lookup(peek.connectionIdLow, peek.connectionIdHigh)
+    if (member !== undefined) {
+      member.connection.handleDatagram(now, from, datagram)
+      this.touch(member)
+    } else {
+      this.handleUnknown(now, from, datagram)
+    }
+  }
+
+  private handleUnknown(now: Micros, from: PeerAddress, datagram: Uint8Array): void {
+    const { peek } = this
+    if (peek.kind === DatagramKind.PublicReset) {
+      this.stats.datagramsDropped++
+      return
+    }
+    const id = ConnectionId.read(datagram, peek.connectionIdOffset)
+    if (this.timeWait.has(id.low, id.high)) {
+      this.answerTimeWait(from, id, datagram)
+      return
+    }
+    const version = this.o.supportedVersions.find((candidate) => candidate.tag === peek.versionTag)
+    if (version !== undefined) this.handleFirstPacket(now, from, id, version, datagram)
+    else if (peek.versionTag !== 0) this.negotiateVersion(from, id)
+    else this.toTimeWait(now, from, id, datagram)
+  }
+
+  private negotiateVersion(to: PeerAddress, id: ConnectionId): void {
+    this.stats.versionNegotiationsSent++
+    this.sendStateless(to, buildVersionNegotiation(id.bytes, this.versionTags))
+  }
+
+  private handleFirstPacket(
+    now: Micros,
+    from: PeerAddress,
+    id: ConnectionId,
+    version: QuicVersion,
+    datagram: Uint8Array
+  ): void {
+    const kind = this.extractor.inspect(version, datagram)
+    const { packetNumber } = this.extractor
+    if (kind === 'malformed' || packetNumber === 0 || !this.hasRoom()) {
+      this.stats.datagramsDropped++
+    } else if (packetNumber > MAX_INITIAL_PACKET_NUMBER) {
+      this.toTimeWait(now, from, id, datagram)
+    } else if (kind === 'other' || this.budget === 0) {
+      const kept = this.buffered.add(now, id, version, from, datagram, kind === 'chlo')
+      if (!kept) this.stats.datagramsDropped++
+      else if (kind === 'chlo') this.o.onWake()
+    } else {
+      const early = this.buffered.take(id)
+      this.createConnection(now, from, id, version, datagram, early)
+    }
+  }
+
+  private hasRoom(): boolean {
+    return this.accepting && this.members.size < (this.o.maxConnections ?? Infinity)
+  }
+
+  private createConnection(
+    now: Micros,
+    from: PeerAddress,
+    id: ConnectionId,
+    version: QuicVersion,
+    chlo: Uint8Array,
+    early: BufferedConnection | undefined
+  ): void {
+    this.budget--
+    this.stats.connectionsCreated++
+    let member: Member | undefined
+    const onWake = (): void => {
+      if (member !== undefined) this.onConnectionWake(member)
+    }
+    const connection = this.o.createConnection({ connectionId: id, version, peerAddress: from, now, onWake })
+    member = { connection, deadline: Infinity, heapIndex: -1, touched: false, queued: false }
+    this.members.set(id, member)
+    connection.start(now)
+    connection.handleDatagram(now, from, chlo)
+    for (const packet of early?.packets ?? []) connection.handleDatagram(now, packet.from, packet.bytes)
+    this.touch(member)
+  }
+
+  // ---- events, time ----
+
+  deliverEvents(now: Micros): void {
+    this.budget = NEW_CONNECTIONS_PER_TURN
+    const touched = this.touched
+    this.touched = []
+    for (const member of touched) {
+      member.touched = false
+      member.connection.deliverEvents(now)
+      this.settle(now, member)
+    }
+  }
+
+  handleTimeout(now: Micros): void {
+    for (let due = this.deadlines.peek(); due !== undefined && due.deadline <= now; due = this.deadlines.peek()) {
+      due.connection.handleTimeout(now)
+      this.touch(due)
+      // Moved out of the way here; settle gives it its real deadline once its packets are out.
+      this.deadlines.set(due, Infinity)
+    }
+    this.timeWait.expire(now)
+    for (const { id } of this.buffered.takeExpired(now)) this.timeWait.add(now, id, undefined)
+    this.createBuffered(now)
+    this.deliverEvents(now)
+  }
+
+  private createBuffered(now: Micros): void {
+    while (this.budget > 0 && this.buffered.hasChlos && this.hasRoom()) {
+      const { id, version, packets } = this.buffered.takeNextWithChlo()!
+      const [chlo, ...rest] = packets
+      const early = { id, version, from: chlo!.from, expiry: 0, hasChlo: false, packets: rest }
+      this.createConnection(now, chlo!.from, id, version, chlo!.bytes, early)
+    }
+  }
+
+  nextTimeout(): Micros {
+    if (this.buffered.hasChlos && this.hasRoom()) return 0
+    const connections = this.deadlines.peek()?.deadline ?? Infinity
+    return Math.min(connections, this.timeWait.nextExpiry(), this.buffered.nextExpiry())
+  }
+
+  // ---- out ----
+
+  pollTransmit(now: Micros, out: Uint8Array): Transmit | undefined {
+    const packet = this.stateless.shift()
+    if (packet !== undefined) return this.transmitStateless(packet, out)
+    for (let member = this.writable[0]; member !== undefined; member = this.writable[0]) {
+      const transmit = member.connection.pollTransmit(now, out)
+      this.writable.shift()
+      if (transmit !== undefined) {
+        // Back of the line: connections take turns of one transmit each.
+        this.writable.push(member)
+        return transmit
+      }
+      member.queued = false
+      this.settle(now, member)
+    }
+    return undefined
+  }
+
+  private transmitStateless(packet: StatelessPacket, out: Uint8Array): Transmit {
+    out.set(packet.bytes)
+    this.transmit.to = packet.to
+    this.transmit.length = packet.bytes.length
+    this.transmit.segmentSize = packet.bytes.length
+    return this.transmit
+  }
+
+  // ---- bookkeeping ----
+
+  private touch(member: Member): void {
+    if (!member.touched) {
+      member.touched = true
+      this.touched.push(member)
+    }
+  }
+
+  private onConnectionWake(member: Member): void {
+    if (member.queued) return
+    member.queued = true
+    this.writable.push(member)
+    this.o.onWake()
+  }
+
+  /** Files a connection under its new deadline, or away if it is over and has said so. */
+  private settle(now: Micros, member: Member): void {
+    const { connection } = member
+    if (connection.connected) {
+      this.deadlines.set(member, connection.nextTimeout())
+    } else if (!connection.hasClosePending) {
+      this.deadlines.remove(member)
+      if (this.members.delete(connection.connectionId)) {
+        this.timeWait.add(now, connection.connectionId, connection.terminationPacket)
+      }
+    }
+  }
+
+  private toTimeWait(now: Micros, from: PeerAddress, id: ConnectionId, datagram: Uint8Array): void {
+    this.timeWait.add(now, id, undefined)
+    this.answerTimeWait(from, id, datagram)
+  }
+
+  private answerTimeWait(to: PeerAddress, id: ConnectionId, datagram: Uint8Array): void {
+    const answer = this.timeWait.onPacket(id.low, id.high)
+    if (answer === 'silence') return
+    if (answer !== 'public-reset') {
+      this.sendStateless(to, answer)
+      return
+    }
+    this.stats.publicResetsSent++
+    const rejectedPacketNumber = this.extractor.packetNumberOf(this.o.supportedVersions[0]!, datagram)
+    this.sendStateless(to, buildPublicReset(id.bytes, { rejectedPacketNumber, clientAddress: to }))
+  }
+
+  private sendStateless(to: PeerAddress, bytes: Uint8Array): void {
+    if (this.stateless.length >= MAX_STATELESS_QUEUE) return
+    this.stateless.push({ to, bytes })
+    this.o.onWake()
+  }
+}

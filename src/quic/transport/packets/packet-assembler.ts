@@ -1,0 +1,270 @@
+/**
+ * Builds packets straight into the buffer that goes to the socket: header, frames, padding. Protection follows for the
+ * whole batch at once (quic_packet_creator.cc).
+ */
+import { MAX_BATCH_PACKETS, PacketBatch, type PacketSealer } from '../../crypto/protection.js'
+import { SentFrameKind, type SentFrame, type SentFramePool } from '../../recovery/sent-frame.js'
+import { EncryptionLevel, type Perspective } from '../../types.js'
+import type { ByteWriter } from '../../wire/bytes.js'
+import type { AckFrame } from '../../wire/frames/frames.js'
+import type { OutgoingHeader, QuicVersion } from '../../wire/versions/version.js'
+import type { PacketSink, StreamDataSource } from './packet-sink.js'
+
+const MAX_PACKET_NUMBER_LENGTH = 6
+const textEncoder = new TextEncoder()
+
+/** The packet under construction, and the batch of finished ones before it. */
+export class PacketAssembler implements PacketSink {
+  /** Largest packet, UDP payload in bytes. */
+  maxPacketLength: number
+  /** The frames of the packet under construction that want to know their fate. */
+  frames: SentFrame | null = null
+  hasCrypto = false
+
+  private readonly header: OutgoingHeader = {
+    connectionId: undefined,
+    includeVersion: false,
+    nonce: undefined,
+    packetNumber: 0,
+    packetNumberLength: 1,
+    level: EncryptionLevel.None
+  }
+  private readonly batch = new PacketBatch()
+  private readonly sealers: (PacketSealer | undefined)[] = [undefined, undefined, undefined]
+  private writer: ByteWriter
+  private lastFrame: SentFrame | null = null
+  private packetStart = 0
+  private payloadStart = 0
+  private payloadLimit = 0
+  private singleFrameSpace = 0
+
+  constructor(
+    private readonly perspective: Perspective,
+    private version: QuicVersion,
+    maxPacketLength: number,
+    private readonly pool: SentFramePool
+  ) {
+    this.maxPacketLength = maxPacketLength
+    this.writer = version.frames.createWriter()
+    this.sealers[EncryptionLevel.None] = version.nullSealer(perspective)
+  }
+
+  /** Goes on in another version (version negotiation), unprotected. */
+  setVersion(version: QuicVersion): void {
+    this.version = version
+    this.writer = version.frames.createWriter()
+    this.sealers[EncryptionLevel.None] = version.nullSealer(this.perspective)
+  }
+
+  setSealer(level: EncryptionLevel, sealer: PacketSealer): void {
+    this.sealers[level] = sealer
+  }
+
+  hasSealer(level: EncryptionLevel): boolean {
+    return this.sealers[level] !== undefined
+  }
+
+  get level(): EncryptionLevel {
+    return this.header.level
+  }
+
+  get packetNumber(): number {
+    return this.header.packetNumber
+  }
+
+  get remaining(): number {
+    return this.payloadLimit - this.writer.position
+  }
+
+  /** Whether nothing has been written into the packet yet. */
+  get empty(): boolean {
+    return this.writer.position === this.payloadStart
+  }
+
+  /** Whether another packet may join the batch. */
+  get batchFull(): boolean {
+    return this.batch.count === MAX_BATCH_PACKETS
+  }
+
+  /** Begins a batch in `out`, from its first byte. */
+  beginBatch(out: Uint8Array): void {
+    this.batch.buffer = out
+    this.batch.count = 0
+  }
+
+  /**
+   * Begins a packet at `start` of the batch's buffer. The level must have a sealer.
+   * @param maxLength the size of the batch's earlier packets, which this one may not exceed; 0 for the first
+   */
+  beginPacket(
+    start: number,
+    level: EncryptionLevel,
+    packetNumber: number,
+    packetNumberLength: number,
+    connectionId: Uint8Array | undefined,
+    includeVersion: boolean,
+    nonce: Uint8Array | undefined,
+    maxLength: number
+  ): void {
+    const header = this.header
+    const sealer = this.sealers[level]!
+    header.level = level
+    header.packetNumber = packetNumber
+    header.connectionId = connectionId
+    header.includeVersion = includeVersion
+    header.nonce = level === EncryptionLevel.Initial ? nonce : undefined
+    header.packetNumberLength = MAX_PACKET_NUMBER_LENGTH
+    const overhead = sealer.prefixLength + sealer.suffixLength
+    this.singleFrameSpace = this.maxPacketLength - this.version.header.length(header) - overhead
+    header.packetNumberLength = packetNumberLength
+    const headerEnd = this.version.header.write(this.batch.buffer, start, this.perspective, header)
+    this.packetStart = start
+    this.payloadStart = headerEnd + sealer.prefixLength
+    this.payloadLimit = start + (maxLength || this.maxPacketLength) - sealer.suffixLength
+    this.writer.reset(this.batch.buffer, this.payloadStart)
+    this.frames = null
+    this.lastFrame = null
+    this.hasCrypto = false
+  }
+
+  /** Ends the packet and adds it to the batch. @returns its length in bytes, protection included */
+  endPacket(): number {
+    const payloadEnd = this.writer.position
+    this.batch.add(this.packetStart, this.payloadStart, payloadEnd, this.header.packetNumber)
+    return payloadEnd + this.sealers[this.header.level]!.suffixLength - this.packetStart
+  }
+
+  /** Protects the batch. All of its packets are of the last packet's level. */
+  sealBatch(): void {
+    if (this.batch.count > 0) this.sealers[this.header.level]!.seal(this.batch)
+    this.batch.count = 0
+  }
+
+  // ---- frames that are not retransmitted ----
+
+  /** Adds an ACK with as many of its newest ranges as leave room for the STOP_WAITING that goes with it. */
+  addAck(ack: AckFrame): boolean {
+    const reserved = this.version.frames.stopWaitingLength(this.header.packetNumberLength)
+    return this.version.frames.writeAck(this.writer, ack, Math.max(0, this.remaining - reserved))
+  }
+
+  addStopWaiting(leastUnacked: number): boolean {
+    const { packetNumber, packetNumberLength } = this.header
+    if (this.version.frames.stopWaitingLength(packetNumberLength) > this.remaining) return false
+    this.version.frames.writeStopWaiting(this.writer, leastUnacked, packetNumber, packetNumberLength)
+    return true
+  }
+
+  addConnectionClose(errorCode: number, details: string): void {
+    const frames = this.version.frames
+    let reason = textEncoder.encode(details)
+    const room = this.remaining - frames.connectionCloseLength(reason.subarray(0, 0))
+    if (reason.length > room) reason = reason.subarray(0, Math.max(0, room))
+    frames.writeConnectionClose(this.writer, errorCode, reason)
+  }
+
+  /** Fills the packet to its full length, as every packet with handshake data is. */
+  pad(): void {
+    if (this.remaining > 0) this.version.frames.writePadding(this.writer, this.remaining)
+  }
+
+  // ---- streams ----
+
+  streamCapacity(streamId: number, offset: number): number {
+    const space = Math.min(this.remaining, this.singleFrameSpace)
+    const capacity = space - this.version.frames.streamHeaderLength(streamId, offset, false)
+    return capacity < 0 ? -1 : capacity
+  }
+
+  addStream(streamId: number, offset: number, length: number, fin: boolean, source: StreamDataSource): void {
+    this.writeStream(SentFrameKind.Stream, streamId, offset, length, fin, source)
+  }
+
+  addStreamAgain(
+    streamId: number,
+    offset: number,
+    length: number,
+    fin: boolean,
+    source: StreamDataSource
+  ): boolean {
+    if (this.version.frames.streamHeaderLength(streamId, offset, false) + length > this.remaining) return false
+    this.writeStream(SentFrameKind.Stream, streamId, offset, length, fin, source)
+    return true
+  }
+
+  /** Adds a piece of the crypto stream; `length` is at most {@link streamCapacity}. */
+  addCrypto(offset: number, length: number, source: StreamDataSource): void {
+    this.hasCrypto = true
+    this.writeStream(SentFrameKind.Crypto, this.version.traits.cryptoStreamId, offset, length, false, source)
+  }
+
+  private writeStream(
+    kind: SentFrameKind,
+    streamId: number,
+    offset: number,
+    length: number,
+    fin: boolean,
+    source: StreamDataSource
+  ): void {
+    const codec = this.version.frames
+    const writer = this.writer
+    // Without a length the data runs to the packet's end, so such a frame is the last one.
+    const withLength = codec.streamHeaderLength(streamId, offset, true) + length <= this.remaining
+    codec.writeStreamHeader(writer, streamId, offset, length, fin, withLength)
+    if (length > 0) source.copyTo(writer.buffer, writer.position, offset, length)
+    writer.position += length
+    if (!withLength) this.payloadLimit = writer.position
+    const frame = this.remember(kind, streamId)
+    frame.offset = offset
+    frame.length = length
+    frame.fin = fin
+  }
+
+  // ---- control frames ----
+
+  addRstStream(streamId: number, errorCode: number, finalOffset: number): boolean {
+    if (this.version.frames.rstStreamLength > this.remaining) return false
+    this.version.frames.writeRstStream(this.writer, streamId, errorCode, finalOffset)
+    const frame = this.remember(SentFrameKind.RstStream, streamId)
+    frame.offset = finalOffset
+    frame.errorCode = errorCode
+    return true
+  }
+
+  addWindowUpdate(streamId: number, limit: number): boolean {
+    if (this.version.frames.windowUpdateLength > this.remaining) return false
+    this.version.frames.writeWindowUpdate(this.writer, streamId, limit)
+    this.remember(SentFrameKind.WindowUpdate, streamId).offset = limit
+    return true
+  }
+
+  addBlocked(streamId: number): boolean {
+    if (this.version.frames.blockedLength > this.remaining) return false
+    this.version.frames.writeBlocked(this.writer, streamId)
+    this.remember(SentFrameKind.Blocked, streamId)
+    return true
+  }
+
+  addGoAway(errorCode: number, lastGoodStreamId: number, reason: string): boolean {
+    const bytes = textEncoder.encode(reason)
+    if (this.version.frames.goAwayLength(bytes) > this.remaining) return false
+    this.version.frames.writeGoAway(this.writer, errorCode, lastGoodStreamId, bytes)
+    this.remember(SentFrameKind.GoAway, lastGoodStreamId).errorCode = errorCode
+    return true
+  }
+
+  addPing(): boolean {
+    if (this.version.frames.pingLength > this.remaining) return false
+    this.version.frames.writePing(this.writer)
+    this.remember(SentFrameKind.Ping, 0)
+    return true
+  }
+
+  private remember(kind: SentFrameKind, streamId: number): SentFrame {
+    const frame = this.pool.take(kind, streamId, this.header.level)
+    if (this.lastFrame === null) this.frames = frame
+    else this.lastFrame.next = frame
+    this.lastFrame = frame
+    return frame
+  }
+}

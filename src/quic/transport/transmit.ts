@@ -1,0 +1,36 @@
+/**
+ * The shape in which packets leave the core, and the doors of everything that a driver can run.
+ */
+import type { Micros, PeerAddress } from '../types.js'
+
+/**
+ * Up to 16 packets to one peer, back to back in the buffer given to pollTransmit: each `segmentSize` bytes long but
+ * the last, which may be shorter. One loop of sends, or one segmentation-offload call. The object is reused by the
+ * next pollTransmit.
+ */
+export interface Transmit {
+  to: PeerAddress
+  length: number
+  segmentSize: number
+}
+
+/** Large enough for any transmit: 16 packets of the largest size. */
+export const TRANSMIT_BUFFER_SIZE = 16 * 1460
+
+/**
+ * A sans-IO endpoint: a client's connection or a server's dispatcher. A driver calls handleDatagram for each datagram
+ * of a batch, then deliverEvents once, then pollTransmit until it answers undefined, then arms one timer for
+ * nextTimeout. Times are integer microseconds of the driver's monotonic clock.
+ */
+export interface QuicEndpoint {
+  /** Takes one datagram. The bytes are lent for the call and may be decrypted in place. Never throws. */
+  handleDatagram(now: Micros, from: PeerAddress, datagram: Uint8Array): void
+  /** Calls the application for all that arrived. */
+  deliverEvents(now: Micros): void
+  /** To be called when {@link nextTimeout} has passed; harmless earlier. */
+  handleTimeout(now: Micros): void
+  /** When handleTimeout or pollTransmit has something to do by itself; Infinity for never. */
+  nextTimeout(): Micros
+  /** Writes the next packets into `out` (at least {@link TRANSMIT_BUFFER_SIZE} bytes); undefined if there are none. */
+  pollTransmit(now: Micros, out: Uint8Array): Transmit | undefined
+}
