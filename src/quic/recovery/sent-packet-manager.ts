@@ -1,0 +1,369 @@
+/**
+ * What becomes of sent packets: acknowledged, lost, timed out; and how many more may go (quic_sent_packet_manager.cc).
+ * Retransmission is per frame: a packet's frames are given back through the listener once, and the packet itself is
+ * kept about a round trip longer, so that a late acknowledgement can still retire them.
+ */
+import { QuicError, QuicErrorCode } from '../errors.js'
+import type { NegotiatedConfig } from '../handshake/negotiated-config.js'
+import type { EncryptionLevel, Micros } from '../types.js'
+import { EncryptionLevel as Level, Perspective } from '../types.js'
+import type { AckFrame } from '../wire/frames/frames.js'
+import type { CongestionController } from './congestion-controller.js'
+import { CubicSender } from './cubic-sender.js'
+import { FrameRequeuer } from './frame-requeuer.js'
+import { LossDetection } from './loss-detection.js'
+import { Pacer } from './pacer.js'
+import { PacketList } from './packet-list.js'
+import { RecoveryStats } from './recovery-stats.js'
+import { RetransmissionTimer, TimeoutMode } from './retransmission-timer.js'
+import { RttStats } from './rtt-stats.js'
+import type { FrameFateListener, SentFrame, SentFramePool } from './sent-frame.js'
+import { PacketState, SentPacketMap } from './sent-packet-map.js'
+
+const RTO_PACKETS = 2
+/** The reference's limit on what one side keeps about packets (quic_protocol.h, kMaxTrackedPackets). */
+const MAX_TRACKED_PACKETS = 10_000
+
+/** The congestion control algorithms that there are. */
+export type CongestionAlgorithm = 'cubic' | 'reno'
+
+export interface SentPacketManagerOptions {
+  perspective: Perspective
+  /** Where frame lists are released to. */
+  framePool: SentFramePool
+  /** Default `cubic`. */
+  congestion?: CongestionAlgorithm
+  /** Assumed until the first sample, µs (default 100 ms). */
+  initialRtt?: Micros
+  /** First congestion window in segments of 1460 bytes (default 32). */
+  initialWindowPackets?: number
+  /** Default true. */
+  pacing?: boolean
+}
+
+/** The sending half of one connection's reliability. Times in absolute µs of the caller's clock. */
+export class SentPacketManager {
+  readonly rtt: RttStats
+  readonly controller: CongestionController
+  readonly stats = new RecoveryStats()
+  /** Highest packet number that the peer has reported, 0 before its first ack. */
+  largestAcked = 0
+  /** Packets that may go now whatever the congestion window and the pacer say: {@link takeProbe} uses one up. */
+  probesAllowed = 0
+  /**
+   * A tail loss probe is due and should carry new data. If the session has none, {@link requeueForProbe} gives it old
+   * data to send.
+   */
+  probeWantsNewData = false
+  private readonly perspective: Perspective
+  private readonly map: SentPacketMap
+  private readonly pacer: Pacer
+  private readonly loss = new LossDetection()
+  private readonly timer: RetransmissionTimer
+  private readonly requeuer: FrameRequeuer
+  private readonly acked = new PacketList()
+  private readonly lost = new PacketList()
+  private largestNewlyAcked = 0
+  private largestNewlyAckedSentTime: Micros = 0
+  private firstRtoPacket = 0
+  private obsoleteAcks = 0
+
+  constructor(options: SentPacketManagerOptions) {
+    this.perspective = options.perspective
+    this.map = new SentPacketMap(options.framePool)
+    this.rtt = new RttStats(options.initialRtt)
+    this.controller = new CubicSender(this.rtt, options.congestion === 'reno', options.initialWindowPackets)
+    this.pacer = new Pacer(this.controller, options.pacing ?? true)
+    this.timer = new RetransmissionTimer(this.rtt, this.map, this.loss)
+    this.requeuer = new FrameRequeuer(this.map, this.stats)
+  }
+
+  /** The smallest packet number still tracked: what STOP_WAITING says. */
+  get leastUnacked(): number {
+    return this.map.leastUnacked
+  }
+
+  get largestSent(): number {
+    return this.map.largestSent
+  }
+
+  /** UDP payload bytes. */
+  get bytesInFlight(): number {
+    return this.map.bytesInFlight
+  }
+
+  /** Bytes. */
+  get congestionWindow(): number {
+    return this.controller.congestionWindow
+  }
+
+  /** Whether something in flight would have to be sent again if it were lost. */
+  get hasRetransmittable(): boolean {
+    return this.map.retransmittableInFlight > 0
+  }
+
+  get hasUnackedCrypto(): boolean {
+    return this.map.cryptoInFlight > 0
+  }
+
+  get consecutiveRtoCount(): number {
+    return this.timer.rtoCount
+  }
+
+  get consecutiveTlpCount(): number {
+    return this.timer.tlpCount
+  }
+
+  /**
+   * The peer keeps acknowledging packets that are no longer tracked: it has missed the last STOP_WAITING, so the next
+   * data packet should carry one with an ack (quic_connection.cc, stop_waiting_count_).
+   */
+  get stopWaitingOverdue(): boolean {
+    return this.obsoleteAcks > 1
+  }
+
+  /**
+   * The peer has left so much unacknowledged that tracking it is no longer reasonable: close with
+   * TOO_MANY_OUTSTANDING_SENT_PACKETS. An honest peer acks at least every 20 packets and never comes near.
+   */
+  get tooManyOutstanding(): boolean {
+    return this.map.largestSent - this.map.leastUnacked >= MAX_TRACKED_PACKETS
+  }
+
+  /**
+   * Records a packet that goes out now. Takes over the frame list.
+   * @param bytes UDP payload bytes
+   * @param frames retransmittable frames; null for a packet with none, which is not congestion controlled
+   * @param hasCrypto whether it carries handshake data
+   * @param inFlight set for a packet without frames that is congestion controlled all the same (an MTU probe)
+   */
+  onPacketSent(
+    now: Micros,
+    packetNumber: number,
+    bytes: number,
+    level: EncryptionLevel,
+    frames: SentFrame | null,
+    hasCrypto: boolean,
+    inFlight: boolean = frames !== null
+  ): void {
+    this.stats.packetsSent++
+    this.stats.bytesSent += bytes
+    if (inFlight) {
+      this.controller.onPacketSent(packetNumber, bytes)
+      this.pacer.onPacketSent(now, this.map.bytesInFlight, bytes)
+      this.timer.onPacketSent(now, hasCrypto)
+    }
+    this.map.add(packetNumber, now, bytes, level, frames, hasCrypto, inFlight)
+  }
+
+  /** STOP_WAITING went out: see {@link stopWaitingOverdue}. */
+  onStopWaitingSent(): void {
+    this.obsoleteAcks = 0
+  }
+
+  /**
+   * Processes an acknowledgement. Those in packets older than the newest that carried one must not come here.
+   * @returns whether it acknowledged anything new
+   * @throws QuicError INVALID_ACK_DATA where the reference closes (quic_connection.cc, ValidateAckFrame)
+   */
+  onAck(now: Micros, ack: AckFrame, listener: FrameFateListener): boolean {
+    this.validate(ack)
+    const priorInFlight = this.map.bytesInFlight
+    const rttUpdated = this.updateRtt(now, ack)
+    this.largestAcked = ack.largestAcked
+    const anyAcked = this.takeAcked(ack, listener)
+    this.detectLosses(now, listener)
+    // What a timeout has resent already is no new sign of congestion.
+    if (this.timer.rtoCount > 0) this.lost.clear()
+    this.notifyController(now, rttUpdated, priorInFlight)
+    if (rttUpdated) this.onProgress()
+    const lowestAcked = ack.rangeCount > 0 ? ack.ranges[2 * ack.rangeCount - 2]! : Infinity
+    this.obsoleteAcks = lowestAcked < this.map.leastUnacked ? this.obsoleteAcks + 1 : 0
+    return anyAcked
+  }
+
+  /** When {@link onTimeout} is due, absolute; `Infinity` if nothing waits for an acknowledgement. */
+  nextTimeout(): Micros {
+    return this.timer.deadline()
+  }
+
+  /** Does what is due, if anything is: gives frames back and grants packets that bypass the congestion window. */
+  onTimeout(now: Micros, listener: FrameFateListener): void {
+    if (now < this.timer.deadline()) return
+    switch (this.timer.onExpired(now)) {
+      case TimeoutMode.Handshake:
+        this.stats.cryptoTimeouts++
+        this.probesAllowed = this.requeuer.requeueCrypto(listener)
+        return
+      case TimeoutMode.Loss: {
+        this.stats.lossTimeouts++
+        const priorInFlight = this.map.bytesInFlight
+        this.detectLosses(now, listener)
+        this.notifyController(now, false, priorInFlight)
+        return
+      }
+      case TimeoutMode.TailLossProbe:
+        this.stats.tailLossProbes++
+        this.probesAllowed = 1
+        this.probeWantsNewData = true
+        return
+      case TimeoutMode.Retransmission:
+        this.stats.retransmissionTimeouts++
+        if (this.timer.rtoCount === 1) this.firstRtoPacket = this.map.largestSent + 1
+        this.probesAllowed = this.requeuer.requeueOldest(RTO_PACKETS, listener)
+        if (this.probesAllowed === 0) this.requeuer.abandonFlight()
+    }
+  }
+
+  /** Gives back the oldest frames in flight for a tail loss probe that found no new data. False if there are none. */
+  requeueForProbe(listener: FrameFateListener): boolean {
+    this.probeWantsNewData = false
+    return this.requeuer.requeueOldest(1, listener) > 0
+  }
+
+  /** Uses up one probe, for a packet that went out. False if none was allowed. */
+  takeProbe(): boolean {
+    this.probeWantsNewData = false
+    if (this.probesAllowed === 0) return false
+    this.probesAllowed--
+    return true
+  }
+
+  /** When a full data packet may go: 0 for now, else an absolute time; `Infinity` when only an ack will tell. */
+  sendTime(now: Micros): Micros {
+    return this.probesAllowed > 0 ? 0 : this.pacer.sendTime(now, this.map.bytesInFlight)
+  }
+
+  /** The window has room and there is nothing to send. */
+  onApplicationLimited(_now: Micros): void {
+    this.controller.onApplicationLimited(this.map.bytesInFlight)
+  }
+
+  /** Takes from the peer's hello what concerns recovery: IRTT and connection options. */
+  onConfigNegotiated(config: NegotiatedConfig): void {
+    if (config.initialRtt !== undefined) this.rtt.setInitial(config.initialRtt)
+    if (this.perspective !== Perspective.Server) return
+    for (const option of config.connectionOptions) {
+      if (option === 'IW03') this.controller.setInitialWindow(3)
+      else if (option === 'IW10') this.controller.setInitialWindow(10)
+      else if (option === 'IW20') this.controller.setInitialWindow(20)
+      else if (option === 'IW50') this.controller.setInitialWindow(50)
+      else if (option === '1CON') this.controller.setEmulatedConnections(1)
+      else if (option === 'NTLP') this.timer.maxTailLossProbes = 0
+    }
+  }
+
+  /** Abandons every packet of level None: the peer will not read them any more, which is no congestion. */
+  neuterUnencryptedPackets(): void {
+    for (let at = this.map.first; at !== 0; at = this.map.next(at)) {
+      if (this.map.level(at) === Level.None && this.map.frames(at) !== null) this.map.abandon(at)
+    }
+  }
+
+  onHandshakeConfirmed(): void {
+    this.timer.handshakeConfirmed = true
+  }
+
+  /** The connection moved to a path of which nothing is known. */
+  onPathChanged(): void {
+    this.timer.reset()
+    this.rtt.reset()
+    this.controller.onPathChanged()
+  }
+
+  private validate(ack: AckFrame): void {
+    if (ack.largestAcked > this.map.largestSent) throw invalidAck('Largest observed too high.')
+    if (ack.largestAcked < this.largestAcked) throw invalidAck('Largest observed too low.')
+    if (ack.rangeCount > 0 && ack.ranges[1] !== ack.largestAcked) {
+      throw invalidAck('Last received packet not equal to largest observed.')
+    }
+  }
+
+  /** Only the largest packet gives a sample, and only the first time: for others the peer's delay is unknown. */
+  private updateRtt(now: Micros, ack: AckFrame): boolean {
+    if (ack.rangeCount === 0 || !this.map.contains(ack.largestAcked)) return false
+    this.rtt.update(now - this.map.sentTime(ack.largestAcked), ack.ackDelay)
+    return true
+  }
+
+  private takeAcked(ack: AckFrame, listener: FrameFateListener): boolean {
+    const { map } = this
+    const { ranges, largestAcked } = ack
+    let range = ack.rangeCount - 1
+    let newest = 0
+    let newestSentTime: Micros = 0
+    let next = 0
+    let inFlight = false
+    for (let at = map.first; at !== 0 && at <= largestAcked; at = next) {
+      next = map.next(at)
+      while (range >= 0 && ranges[2 * range + 1]! < at) range--
+      if (range < 0 || at < ranges[2 * range]!) {
+        if (this.isObsolete(at)) map.remove(at)
+        continue
+      }
+      const state = map.state(at)
+      // A lost packet that arrived late counts as the newest only where no packet in flight does.
+      if (state === PacketState.InFlight || !inFlight) {
+        newest = at
+        newestSentTime = map.sentTime(at)
+      }
+      if (state === PacketState.InFlight) {
+        inFlight = true
+        this.acked.add(at, map.bytes(at))
+      }
+      if (map.isRequeued(at)) this.stats.packetsRetransmittedSpuriously++
+      this.stats.packetsAcked++
+      for (let frame = map.frames(at); frame !== null; frame = frame.next) listener.onFrameAcked(frame)
+      map.remove(at)
+    }
+    if (newest === 0) return false
+    this.largestNewlyAcked = newest
+    this.largestNewlyAckedSentTime = newestSentTime
+    return true
+  }
+
+  /** Whether a packet at or below the largest acked, itself not acked, is of no more use. */
+  private isObsolete(packetNumber: number): boolean {
+    const state = this.map.state(packetNumber)
+    return (
+      state === PacketState.Idle ||
+      (state === PacketState.Lost && this.map.lostSince(packetNumber) < this.largestAcked)
+    )
+  }
+
+  private detectLosses(now: Micros, listener: FrameFateListener): void {
+    const { lost } = this
+    const { largestNewlyAcked, largestNewlyAckedSentTime } = this
+    this.loss.detect(now, this.map, this.rtt, largestNewlyAcked, largestNewlyAckedSentTime, lost)
+    this.stats.packetsLost += lost.count
+    for (let i = 0; i < lost.count; i++) {
+      const packetNumber = lost.numbers[i]!
+      this.requeuer.requeue(packetNumber, listener)
+      this.map.markLost(packetNumber)
+    }
+  }
+
+  private notifyController(now: Micros, rttUpdated: boolean, priorInFlight: number): void {
+    if (rttUpdated || this.acked.count > 0 || this.lost.count > 0) {
+      if (this.lost.count > 0) this.pacer.onLoss()
+      this.controller.onCongestionEvent(now, rttUpdated, priorInFlight, this.acked, this.lost)
+    }
+    this.acked.clear()
+    this.lost.clear()
+  }
+
+  /** A new RTT sample means that the path works: backoffs end, and it shows whether a timeout was real. */
+  private onProgress(): void {
+    if (this.timer.rtoCount > 0) {
+      if (this.largestAcked < this.firstRtoPacket) this.rtt.expireSmoothed()
+      else this.controller.onRetransmissionTimeout()
+    }
+    this.timer.resetBackoff()
+    this.probesAllowed = 0
+    this.probeWantsNewData = false
+  }
+}
+
+function invalidAck(details: string): QuicError {
+  return new QuicError(QuicErrorCode.INVALID_ACK_DATA, details)
+}
