@@ -1,0 +1,163 @@
+/**
+ * What a client knows about one server from its earlier messages (quic_crypto_client_config.cc, CachedState).
+ *
+ * One handshake fills it from rejections; kept beyond the connection it lets the next one begin with a full hello.
+ */
+import { decompressChain } from '../../crypto/cert-compressor.js'
+import { QuicError, QuicErrorCode } from '../../errors.js'
+import { HandshakeMessage } from '../../wire/handshake-message.js'
+import { Tag } from '../../wire/tags.js'
+
+const none = new Uint8Array(0)
+
+/** The state for one server. Times are seconds since the UNIX epoch. */
+export class CachedServerState {
+  private config: HandshakeMessage | undefined
+  private configBytes: Uint8Array = none
+  private expirySeconds = 0
+  private certificates: readonly Uint8Array[] = []
+  private proof: Uint8Array = none
+  private hash: Uint8Array = none
+  private valid = false
+  /** The latest source-address token; empty if there is none. */
+  sourceAddressToken: Uint8Array = none
+
+  /** The server config, undefined if there is none. */
+  get serverConfig(): HandshakeMessage | undefined {
+    return this.config
+  }
+
+  /** The SCFG value, byte for byte as it is signed; empty if there is none. */
+  get serverConfigBytes(): Uint8Array {
+    return this.configBytes
+  }
+
+  /** DER, leaf first; empty if there is no proof. */
+  get chain(): readonly Uint8Array[] {
+    return this.certificates
+  }
+
+  /** The signature over {@link chloHash} and the config; empty if there is no proof. */
+  get signature(): Uint8Array {
+    return this.proof
+  }
+
+  /** SHA-256 of the hello that the signature answers. */
+  get chloHash(): Uint8Array {
+    return this.hash
+  }
+
+  /** Whether the proof that is there has been verified. */
+  get proofValid(): boolean {
+    return this.valid
+  }
+
+  /** Whether a full hello can be made of it. */
+  isComplete(wallSeconds: number): boolean {
+    return this.config !== undefined && this.valid && wallSeconds <= this.expirySeconds
+  }
+
+  /** Notes that the proof has been verified. */
+  markProofValid(): void {
+    this.valid = true
+  }
+
+  /** Forgets the server config: it turned out unusable, and the server shall send another. */
+  forgetServerConfig(): void {
+    this.config = undefined
+    this.configBytes = none
+    this.valid = false
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    this.forgetServerConfig()
+    this.clearProof()
+    this.sourceAddressToken = none
+  }
+
+  /**
+   * Takes what a REJ or SCUP brings. A proof that differs from the one before has to be verified (again).
+   *
+   * @param chloHash SHA-256 of the hello that the message answers
+   * @throws QuicError CRYPTO_MESSAGE_PARAMETER_NOT_FOUND (no SCFG), INVALID_CRYPTO_MESSAGE_PARAMETER (a SCFG that is
+   *   none or never ends, a proof without its chain or the other way round, a broken chain),
+   *   CRYPTO_SERVER_CONFIG_EXPIRED
+   */
+  update(message: HandshakeMessage, chloHash: Uint8Array, wallSeconds: number): void {
+    const scfg = message.get(Tag.SCFG)
+    if (scfg === undefined) throw new QuicError(QuicErrorCode.CRYPTO_MESSAGE_PARAMETER_NOT_FOUND, 'Missing SCFG')
+    this.setServerConfig(scfg, message.get(Tag.STTL)?.length === 8 ? message.uint64(Tag.STTL) : undefined, wallSeconds)
+    const token = message.get(Tag.STK)
+    if (token !== undefined) this.sourceAddressToken = token
+
+    const signature = message.get(Tag.PROF)
+    const chain = message.get(Tag.CRT)
+    if (signature !== undefined && chain !== undefined) {
+      this.setProof(decompress(chain), chloHash, signature)
+      return
+    }
+    // Another config may have come without a proof; the old proof must not stand for it.
+    this.valid = false
+    this.clearProof()
+    if (signature !== undefined) throw invalid('Certificate missing')
+    if (chain !== undefined) throw invalid('Proof missing')
+  }
+
+  private setServerConfig(bytes: Uint8Array, lifetimeSeconds: number | undefined, wallSeconds: number): void {
+    const known = this.config !== undefined && Buffer.compare(bytes, this.configBytes) === 0
+    const config = known ? this.config! : parseConfig(bytes)
+    const expiry = lifetimeSeconds === undefined ? expiryOf(config) : wallSeconds + lifetimeSeconds
+    this.expirySeconds = expiry
+    if (wallSeconds > expiry) throw new QuicError(QuicErrorCode.CRYPTO_SERVER_CONFIG_EXPIRED, 'SCFG has expired')
+    if (known) return
+    this.config = config
+    this.configBytes = bytes
+    this.valid = false
+  }
+
+  private setProof(chain: readonly Uint8Array[], chloHash: Uint8Array, signature: Uint8Array): void {
+    const same =
+      Buffer.compare(signature, this.proof) === 0 &&
+      Buffer.compare(chloHash, this.hash) === 0 &&
+      chain.length === this.certificates.length &&
+      chain.every((certificate, i) => Buffer.compare(certificate, this.certificates[i]!) === 0)
+    if (same) return
+    this.valid = false
+    this.certificates = chain
+    this.hash = chloHash
+    this.proof = signature
+  }
+
+  private clearProof(): void {
+    this.certificates = []
+    this.proof = none
+    this.hash = none
+  }
+}
+
+function parseConfig(bytes: Uint8Array): HandshakeMessage {
+  try {
+    return HandshakeMessage.parse(bytes)
+  } catch {
+    throw invalid('SCFG invalid')
+  }
+}
+
+function expiryOf(config: HandshakeMessage): number {
+  if (config.get(Tag.EXPY)?.length !== 8) throw invalid('SCFG missing EXPY')
+  return config.uint64(Tag.EXPY)!
+}
+
+function decompress(chain: Uint8Array): Uint8Array[] {
+  try {
+    return decompressChain(chain)
+  } catch (error) {
+    const why = error instanceof QuicError ? `: ${error.details}` : ''
+    throw invalid(`Certificate data invalid${why}`)
+  }
+}
+
+function invalid(details: string): QuicError {
+  return new QuicError(QuicErrorCode.INVALID_CRYPTO_MESSAGE_PARAMETER, details)
+}

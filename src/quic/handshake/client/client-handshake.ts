@@ -1,0 +1,321 @@
+/**
+ * The client's side of the QUIC crypto handshake (quic_crypto_client_stream.cc, quic_crypto_client_config.cc).
+ *
+ *     CHLO (inchoate) →  ← REJ        as often as it takes to get a proven server config and a token
+ *     CHLO (full)     →  ← SHLO       (or REJ again); data may follow the full hello at once, at level Initial
+ */
+import { createHash } from 'node:crypto'
+import type { KeyExchangeName } from '../../crypto/key-exchange.js'
+import type { KeyScheduleInput } from '../../crypto/key-schedule.js'
+import { deriveKeys, diversifyServerKey } from '../../crypto/key-schedule.js'
+import type { ProofVerifier } from '../../crypto/proof.js'
+import { signedProofData } from '../../crypto/proof.js'
+import type { AeadName, PacketOpener } from '../../crypto/protection.js'
+import { QuicError, QuicErrorCode } from '../../errors.js'
+import { EncryptionLevel } from '../../types.js'
+import type { HandshakeMessage } from '../../wire/handshake-message.js'
+import { HandshakeMessageReader } from '../../wire/handshake-message.js'
+import { MessageTag, Tag } from '../../wire/tags.js'
+import type { QuicConfigProposal } from '../config.js'
+import { processServerConfig } from '../config.js'
+import type { CryptoHandshake, HandshakeDescription, HandshakeHost } from '../handshake.js'
+import { isValidServerName } from '../server-name.js'
+import { CachedServerState } from './cached-server-state.js'
+import type { ClientKeyAgreement } from './client-hello.js'
+import { buildFullHello, buildInchoateHello } from './client-hello.js'
+
+/** Hellos that a client sends before it gives up (kMaxClientHellos, tested after the fact). */
+const MAX_CLIENT_HELLOS = 4
+/** A chain may inflate to 128 KiB; what is around it, and a chain that does not compress, needs a little more. */
+const MAX_SERVER_MESSAGE_SIZE = 160 * 1024
+
+/** What {@link QuicCryptoClientHandshake} is made with. */
+export interface ClientHandshakeOptions {
+  /** The name whose certificate is expected: a DNS name or an IP address. */
+  readonly serverName: string
+  readonly serverPort: number
+  readonly verifier: ProofVerifier
+  readonly config: QuicConfigProposal
+  /** Preferred first; by default what the engine is fastest with. */
+  readonly aeads?: readonly AeadName[]
+  /** Preferred first; by default C255, P256. */
+  readonly keyExchanges?: readonly KeyExchangeName[]
+  /** What is known of the server already. The handshake keeps it up to date. */
+  readonly cached?: CachedServerState
+  /** UAID. */
+  readonly userAgent?: string
+}
+
+type KeyContext = Pick<KeyScheduleInput, 'connectionId' | 'chlo' | 'serverConfig' | 'leafCertificate'>
+type State = 'idle' | 'inchoate sent' | 'full sent' | 'complete'
+
+/** One connection's handshake. Every method may throw a QuicError, which ends the connection. */
+export class QuicCryptoClientHandshake implements CryptoHandshake {
+  private readonly reader = new HandshakeMessageReader(MAX_SERVER_MESSAGE_SIZE)
+  private readonly cached: CachedServerState
+  private state: State = 'idle'
+  private helloCount = 0
+  /** The last hello sent. */
+  private chlo: Uint8Array = new Uint8Array(0)
+  /** SNO of the last rejection. */
+  private serverNonce: Uint8Array = new Uint8Array(0)
+  private agreement: ClientKeyAgreement | undefined
+  /** What the keys of the last full hello are bound to. The cached state may change before the SHLO comes. */
+  private keyContext: KeyContext | undefined
+  private certificates: readonly Uint8Array[] = []
+  private established = false
+
+  constructor(
+    private readonly host: HandshakeHost,
+    private readonly options: ClientHandshakeOptions
+  ) {
+    this.cached = options.cached ?? new CachedServerState()
+  }
+
+  get encryptionEstablished(): boolean {
+    return this.established
+  }
+
+  get confirmed(): boolean {
+    return this.state === 'complete'
+  }
+
+  /** Sends the first hello: a full one if the cached state is complete and its proof still holds. */
+  start(): void {
+    const { cached } = this
+    if (cached.serverConfig !== undefined && cached.signature.length > 0) {
+      // Trust may have changed and certificates may have run out since the proof was last looked at.
+      if (this.proofProblem(cached.chloHash) === undefined) cached.markProofValid()
+      else cached.clear()
+    }
+    this.sendHello()
+  }
+
+  onCryptoData(bytes: Uint8Array, level: EncryptionLevel): void {
+    this.reader.push(bytes)
+    for (let message = this.reader.next(); message !== undefined; message = this.reader.next()) {
+      this.onMessage(message, level)
+    }
+  }
+
+  /** Nothing to do: a client knows by the SHLO that the handshake is complete. */
+  onForwardSecurePacket(): void {}
+
+  describe(): HandshakeDescription {
+    const { serverName, userAgent } = this.options
+    return {
+      aead: this.agreement?.aead,
+      keyExchange: this.agreement?.keyExchange.name,
+      serverName: isValidServerName(serverName) ? serverName : undefined,
+      userAgent,
+      certificates: this.certificates,
+      helloCount: this.helloCount
+    }
+  }
+
+  private onMessage(message: HandshakeMessage, level: EncryptionLevel): void {
+    const { tag } = message
+    if (tag === MessageTag.SCUP) {
+      this.onServerConfigUpdate(message)
+    } else if (this.state === 'complete') {
+      throw new QuicError(QuicErrorCode.CRYPTO_MESSAGE_AFTER_HANDSHAKE_COMPLETE, 'Unexpected handshake message')
+    } else if (this.state === 'idle') {
+      throw new QuicError(QuicErrorCode.INVALID_CRYPTO_MESSAGE_TYPE, 'Handshake in idle state')
+    } else if (tag === MessageTag.REJ) {
+      this.onRejection(message, level)
+    } else if (tag === MessageTag.SREJ) {
+      throw new QuicError(
+        QuicErrorCode.CRYPTO_HANDSHAKE_STATELESS_REJECT,
+        'the server sent a stateless reject, which this client did not ask for'
+      )
+    } else if (this.state === 'inchoate sent') {
+      throw new QuicError(QuicErrorCode.INVALID_CRYPTO_MESSAGE_TYPE, 'Expected REJ')
+    } else if (tag === MessageTag.SHLO) {
+      this.onServerHello(message, level)
+    } else {
+      throw new QuicError(QuicErrorCode.INVALID_CRYPTO_MESSAGE_TYPE, 'Expected SHLO or REJ')
+    }
+  }
+
+  private sendHello(): void {
+    const { host } = this
+    host.setSendLevel(EncryptionLevel.None)
+    this.established = false
+    if (++this.helloCount > MAX_CLIENT_HELLOS) {
+      this.helloCount--
+      throw new QuicError(QuicErrorCode.CRYPTO_TOO_MANY_REJECTS, `More than ${MAX_CLIENT_HELLOS - 1} rejects`)
+    }
+    if (this.cached.isComplete(host.helper.wallSeconds())) this.sendFullHello()
+    else this.sendInchoateHello()
+  }
+
+  private sendInchoateHello(): void {
+    this.state = 'inchoate sent'
+    this.send(buildInchoateHello(this.host, this.options, this.cached))
+  }
+
+  private sendFullHello(): void {
+    const { host } = this
+    const preferences = {
+      aeads: this.options.aeads ?? host.aeadProvider.preference,
+      keyExchanges: this.options.keyExchanges ?? (['C255', 'P256'] as const)
+    }
+    const { chlo, agreement } = this.fillFullHello(preferences)
+    this.state = 'full sent'
+    this.agreement = agreement
+    this.send(chlo)
+
+    const { aead, initialSecret, clientNonce, serverNonce } = agreement
+    this.certificates = this.cached.chain
+    this.keyContext = {
+      connectionId: host.connectionId.bytes,
+      chlo: this.chlo,
+      serverConfig: this.cached.serverConfigBytes,
+      leafCertificate: this.certificates[0]!
+    }
+    const keys = deriveKeys({
+      ...this.keyContext,
+      aead,
+      forwardSecure: false,
+      sharedSecret: initialSecret,
+      salt: Buffer.concat([clientNonce, serverNonce])
+    })
+    if (host.version.traits.diversification) {
+      host.setDiversifiedOpener(EncryptionLevel.Initial, (nonce): PacketOpener => {
+        const server = diversifyServerKey(aead, keys.serverKey, keys.serverIv, nonce)
+        return host.aeadProvider.createOpener(aead, server.key, server.iv)
+      })
+    } else {
+      const opener = host.aeadProvider.createOpener(aead, keys.serverKey, keys.serverIv)
+      host.setAlternativeOpener(EncryptionLevel.Initial, opener, true)
+    }
+    // What follows is encrypted on the assumption that the server will accept the hello.
+    host.setSealer(EncryptionLevel.Initial, host.aeadProvider.createSealer(aead, keys.clientKey, keys.clientIv))
+    host.setSendLevel(EncryptionLevel.Initial)
+    this.established = true
+    host.onEncryptionEstablished()
+  }
+
+  private fillFullHello(preferences: {
+    aeads: readonly AeadName[]
+    keyExchanges: readonly KeyExchangeName[]
+  }): { chlo: HandshakeMessage; agreement: ClientKeyAgreement } {
+    try {
+      return buildFullHello(this.host, this.options, preferences, this.cached, this.serverNonce)
+    } catch (error) {
+      // A config that cannot be used must not stand in the way of the next connection.
+      this.cached.forgetServerConfig()
+      throw error
+    }
+  }
+
+  private send(chlo: HandshakeMessage): void {
+    this.chlo = chlo.serialize()
+    this.host.neuterUnencryptedPackets()
+    this.host.sendHandshakeMessage(this.chlo)
+  }
+
+  private onRejection(rej: HandshakeMessage, level: EncryptionLevel): void {
+    if (level !== EncryptionLevel.None) {
+      throw new QuicError(QuicErrorCode.CRYPTO_ENCRYPTION_LEVEL_INCORRECT, 'encrypted REJ message')
+    }
+    const { cached, host } = this
+    host.neuterUnencryptedPackets()
+    const chloHash = this.chloHash()
+    cached.update(rej, chloHash, host.helper.wallSeconds())
+    this.serverNonce = rej.get(Tag.SNO) ?? this.serverNonce
+    this.verifyProof(chloHash)
+    this.sendHello()
+  }
+
+  private onServerHello(shlo: HandshakeMessage, level: EncryptionLevel): void {
+    if (level === EncryptionLevel.None) {
+      throw new QuicError(QuicErrorCode.CRYPTO_ENCRYPTION_LEVEL_INCORRECT, 'unencrypted SHLO message')
+    }
+    const { host, cached } = this
+    const { aead, keyExchange, clientNonce, serverNonce } = this.agreement!
+    this.checkVersions(shlo)
+    const token = shlo.get(Tag.STK)
+    if (token !== undefined) cached.sourceAddressToken = token
+    const nonce = shlo.get(Tag.SNO)
+    if (nonce === undefined) throw invalidHello('server hello missing server nonce')
+    const publicValue = shlo.get(Tag.PUBS)
+    if (publicValue === undefined) throw invalidHello('server hello missing forward secure public value')
+    const sharedSecret = keyExchange.sharedSecret(publicValue)
+    if (sharedSecret === undefined) throw invalidHello('Key exchange failure')
+    const negotiated = processServerConfig(shlo, this.options.config)
+
+    const keys = deriveKeys({
+      ...this.keyContext!,
+      aead,
+      forwardSecure: true,
+      sharedSecret,
+      salt: Buffer.concat([clientNonce, nonce.length > 0 ? nonce : serverNonce])
+    })
+    host.onConfigNegotiated(negotiated)
+    const opener = host.aeadProvider.createOpener(aead, keys.serverKey, keys.serverIv)
+    const sealer = host.aeadProvider.createSealer(aead, keys.clientKey, keys.clientIv)
+    host.setAlternativeOpener(EncryptionLevel.ForwardSecure, opener, false)
+    host.setSealer(EncryptionLevel.ForwardSecure, sealer)
+    host.setSendLevel(EncryptionLevel.ForwardSecure)
+    this.state = 'complete'
+    host.onHandshakeConfirmed()
+  }
+
+  /**
+   * The SHLO, which nobody can forge, lists what the server speaks. If it differs from the negotiation packet that was
+   * acted upon, that packet was forged.
+   */
+  private checkVersions(shlo: HandshakeMessage): void {
+    const { receivedVersionTags: offered, version } = this.host
+    const value = shlo.get(Tag.VER)
+    if (value === undefined || value.length % 4 !== 0) throw invalidHello('server hello missing version list')
+    const listed = shlo.uint32List(Tag.VER)!
+    const good =
+      offered === undefined
+        ? listed.includes(version.tag)
+        : listed.length === offered.length && listed.every((tag, i) => tag === offered[i])
+    if (good) return
+    throw new QuicError(
+      QuicErrorCode.VERSION_NEGOTIATION_MISMATCH,
+      'Server hello invalid: Downgrade attack detected'
+    )
+  }
+
+  /** SCUP: a newer server config and token for the next connection. */
+  private onServerConfigUpdate(scup: HandshakeMessage): void {
+    if (this.state !== 'complete') {
+      throw new QuicError(QuicErrorCode.CRYPTO_UPDATE_BEFORE_HANDSHAKE_COMPLETE, 'Early SCUP disallowed')
+    }
+    const chloHash = this.chloHash()
+    this.cached.update(scup, chloHash, this.host.helper.wallSeconds())
+    this.verifyProof(chloHash)
+  }
+
+  /** Verifies the cached proof unless there is none or it has been verified. */
+  private verifyProof(chloHash: Uint8Array): void {
+    if (this.cached.proofValid || this.cached.signature.length === 0) return
+    const problem = this.proofProblem(chloHash)
+    if (problem !== undefined) throw new QuicError(QuicErrorCode.PROOF_INVALID, `Proof invalid: ${problem}`)
+    this.cached.markProofValid()
+  }
+
+  private proofProblem(chloHash: Uint8Array): string | undefined {
+    const { cached } = this
+    return this.options.verifier.verify({
+      hostname: this.options.serverName,
+      chain: cached.chain,
+      signedData: signedProofData(chloHash, cached.serverConfigBytes),
+      signature: cached.signature,
+      wallSeconds: this.host.helper.wallSeconds()
+    })
+  }
+
+  private chloHash(): Uint8Array {
+    return createHash('sha256').update(this.chlo).digest()
+  }
+}
+
+function invalidHello(details: string): QuicError {
+  return new QuicError(QuicErrorCode.INVALID_CRYPTO_MESSAGE_PARAMETER, `Server hello invalid: ${details}`)
+}

@@ -1,0 +1,228 @@
+/**
+ * The server's side of the QUIC crypto handshake (quic_crypto_server_stream.cc, quic_crypto_server_config.cc).
+ *
+ *     CHLO (inchoate) →  ← REJ, level None
+ *     CHLO (full)     →  ← SHLO, level Initial; everything after it ForwardSecure
+ */
+import type { KeyExchange } from '../../crypto/key-exchange.js'
+import { createKeyExchange } from '../../crypto/key-exchange.js'
+import type { KeyScheduleInput, PacketKeys } from '../../crypto/key-schedule.js'
+import { DIVERSIFICATION_NONCE_LENGTH, deriveKeys, diversifyServerKey } from '../../crypto/key-schedule.js'
+import type { CertifiedKey } from '../../crypto/proof.js'
+import type { AeadName } from '../../crypto/protection.js'
+import { QuicError, QuicErrorCode } from '../../errors.js'
+import { EncryptionLevel } from '../../types.js'
+import { HandshakeMessage, HandshakeMessageReader } from '../../wire/handshake-message.js'
+import { encodeSocketAddress } from '../../wire/socket-address.js'
+import { MessageTag, Tag, tagName } from '../../wire/tags.js'
+import type { QuicConfigProposal } from '../config.js'
+import { processClientConfig, writeServerConfig } from '../config.js'
+import type { CryptoHandshake, HandshakeDescription, HandshakeHost } from '../handshake.js'
+import type { CheckedClientHello, ServerHandshakeSecrets } from './client-hello-check.js'
+import { checkClientHello } from './client-hello-check.js'
+import { buildRejection } from './rejection.js'
+import type { ServerConfig } from './server-config.js'
+
+/**
+ * Hellos that one connection may send. A client gives up after four; without a bound a peer could buy a signature with
+ * every kilobyte it sends.
+ */
+const MAX_CLIENT_HELLOS = 8
+
+/** What {@link QuicCryptoServerHandshake} is made with: what all of a server's handshakes share, and the proposal. */
+export interface ServerHandshakeOptions extends ServerHandshakeSecrets {
+  readonly config: QuicConfigProposal
+}
+
+/** What follows from the client's full hello. Secrets are 32 bytes. */
+interface KeyAgreement {
+  readonly aead: AeadName
+  /** Of the same kind as the server config's key. */
+  readonly ephemeral: KeyExchange
+  readonly initialSecret: Uint8Array
+  readonly forwardSecret: Uint8Array
+}
+
+/** One connection's handshake. Every method may throw a QuicError, which ends the connection. */
+export class QuicCryptoServerHandshake implements CryptoHandshake {
+  private readonly reader = new HandshakeMessageReader()
+  private helloCount = 0
+  private serverName: string | undefined
+  private userAgent: string | undefined
+  private certifiedKey: CertifiedKey | undefined
+  private agreement: KeyAgreement | undefined
+  private established = false
+  private done = false
+
+  constructor(
+    private readonly host: HandshakeHost,
+    private readonly options: ServerHandshakeOptions
+  ) {}
+
+  get encryptionEstablished(): boolean {
+    return this.established
+  }
+
+  get confirmed(): boolean {
+    return this.done
+  }
+
+  /** Nothing to do: a server waits for the first hello. */
+  start(): void {}
+
+  onCryptoData(bytes: Uint8Array, _level: EncryptionLevel): void {
+    this.reader.push(bytes)
+    for (let message = this.reader.next(); message !== undefined; message = this.reader.next()) this.onMessage(message)
+  }
+
+  onForwardSecurePacket(): void {
+    if (this.done || !this.established) return
+    this.done = true
+    this.host.onHandshakeConfirmed()
+  }
+
+  describe(): HandshakeDescription {
+    return {
+      aead: this.agreement?.aead,
+      keyExchange: this.agreement?.ephemeral.name,
+      serverName: this.serverName,
+      userAgent: this.userAgent,
+      certificates: this.certifiedKey?.chain ?? [],
+      helloCount: this.helloCount
+    }
+  }
+
+  private onMessage(message: HandshakeMessage): void {
+    if (this.established) {
+      throw new QuicError(
+        QuicErrorCode.CRYPTO_MESSAGE_AFTER_HANDSHAKE_COMPLETE,
+        'Unexpected handshake message from client'
+      )
+    }
+    if (message.tag !== MessageTag.CHLO) {
+      throw new QuicError(QuicErrorCode.INVALID_CRYPTO_MESSAGE_TYPE, 'Handshake packet not CHLO')
+    }
+    if (++this.helloCount > MAX_CLIENT_HELLOS) {
+      throw new QuicError(QuicErrorCode.CRYPTO_TOO_MANY_REJECTS, `More than ${MAX_CLIENT_HELLOS} client hellos`)
+    }
+    const checked = checkClientHello(message, this.host, this.options)
+    this.serverName = checked.serverName
+    this.userAgent = message.text(Tag.UAID)
+    this.certifiedKey = checked.certifiedKey
+    if (checked.config === undefined || checked.reasons.length > 0) {
+      this.send(buildRejection(message, checked, this.host, this.options))
+    } else {
+      this.accept(message, checked, checked.config)
+    }
+  }
+
+  private send(message: HandshakeMessage): void {
+    // The peer has moved on from whatever was sent before, so that need not arrive any more.
+    this.host.neuterUnencryptedPackets()
+    this.host.sendHandshakeMessage(message.serialize())
+  }
+
+  private accept(chlo: HandshakeMessage, checked: CheckedClientHello, config: ServerConfig): void {
+    const { host } = this
+    const agreement = agree(chlo, config, host)
+    const negotiated = processClientConfig(chlo, this.options.config)
+    const serverNonce = this.options.serverNonces.issue(host.helper.wallSeconds())
+    const keys = deriveBothLevels(chlo, agreement, serverNonce, {
+      connectionId: host.connectionId.bytes,
+      serverConfig: config.bytes,
+      leafCertificate: checked.certifiedKey.chain[0]!
+    })
+    const shlo = this.buildServerHello(chlo, serverNonce, agreement.ephemeral.publicValue)
+    writeServerConfig(shlo, this.options.config, negotiated)
+
+    this.agreement = agreement
+    host.onConfigNegotiated(negotiated)
+    this.installInitialKeys(agreement.aead, keys.initial)
+    // The SHLO, and nothing else, goes out at level Initial: the client reads it with what it already has.
+    this.send(shlo)
+    this.installForwardSecureKeys(agreement.aead, keys.forwardSecure)
+    this.established = true
+    host.onEncryptionEstablished()
+  }
+
+  private installInitialKeys(aead: AeadName, keys: PacketKeys): void {
+    const { host } = this
+    let server = { key: keys.serverKey, iv: keys.serverIv }
+    if (host.version.traits.diversification) {
+      const nonce = host.helper.randomBytes(DIVERSIFICATION_NONCE_LENGTH)
+      server = diversifyServerKey(aead, keys.serverKey, keys.serverIv, nonce)
+      host.setDiversificationNonce(nonce)
+    }
+    host.setSealer(EncryptionLevel.Initial, host.aeadProvider.createSealer(aead, server.key, server.iv))
+    host.setSendLevel(EncryptionLevel.Initial)
+    // From here on nothing unencrypted is accepted.
+    host.setOpener(EncryptionLevel.Initial, host.aeadProvider.createOpener(aead, keys.clientKey, keys.clientIv))
+  }
+
+  private installForwardSecureKeys(aead: AeadName, keys: PacketKeys): void {
+    const { host } = this
+    const level = EncryptionLevel.ForwardSecure
+    host.setSealer(level, host.aeadProvider.createSealer(aead, keys.serverKey, keys.serverIv))
+    host.setSendLevel(level)
+    host.setAlternativeOpener(level, host.aeadProvider.createOpener(aead, keys.clientKey, keys.clientIv), false)
+  }
+
+  private buildServerHello(chlo: HandshakeMessage, serverNonce: Uint8Array, publicValue: Uint8Array): HandshakeMessage {
+    const { host } = this
+    const { address } = host.peerAddress
+    return new HandshakeMessage(MessageTag.SHLO)
+      .set(Tag.SNO, serverNonce)
+      .set(Tag.STK, this.options.tokens.issue(address, host.helper.wallSeconds(), chlo.get(Tag.STK)))
+      .set(Tag.CADR, encodeSocketAddress(host.peerAddress))
+      .set(Tag.PUBS, publicValue)
+      .setUint32List(
+        Tag.VER,
+        host.supportedVersions.map((version) => version.tag)
+      )
+  }
+}
+
+/** The algorithms that a full hello names, of which the config must offer both, and the secrets that follow. */
+function agree(chlo: HandshakeMessage, config: ServerConfig, host: HandshakeHost): KeyAgreement {
+  const aeadName = soleTag(chlo, Tag.AEAD)
+  const exchangeName = soleTag(chlo, Tag.KEXS)
+  if (aeadName === undefined || exchangeName === undefined) throw invalid('Missing or invalid AEAD or KEXS')
+  const aead = config.aeads.find((name) => name === aeadName)
+  const keyExchange = config.keyExchange(exchangeName)
+  if (aead === undefined || keyExchange === undefined) {
+    throw new QuicError(QuicErrorCode.CRYPTO_NO_SUPPORT, 'Unsupported AEAD or KEXS')
+  }
+  const publicValue = chlo.get(Tag.PUBS)
+  if (publicValue === undefined) throw invalid('Missing public value')
+  const initialSecret = keyExchange.sharedSecret(publicValue)
+  if (initialSecret === undefined) throw invalid('Invalid public value')
+  const ephemeral = createKeyExchange(keyExchange.name, (length) => host.helper.randomBytes(length))
+  const forwardSecret = ephemeral.sharedSecret(publicValue)
+  if (forwardSecret === undefined) throw invalid('Invalid public value')
+  return { aead, ephemeral, initialSecret, forwardSecret }
+}
+
+function deriveBothLevels(
+  chlo: HandshakeMessage,
+  agreement: KeyAgreement,
+  serverNonce: Uint8Array,
+  context: Pick<KeyScheduleInput, 'connectionId' | 'serverConfig' | 'leafCertificate'>
+): { initial: PacketKeys; forwardSecure: PacketKeys } {
+  const { aead, initialSecret, forwardSecret } = agreement
+  const clientNonce = chlo.require(Tag.NONC)
+  const common = { ...context, aead, chlo: chlo.serialize() }
+  const initialSalt = Buffer.concat([clientNonce, chlo.get(Tag.SNO) ?? new Uint8Array(0)])
+  const forwardSalt = Buffer.concat([clientNonce, serverNonce])
+  return {
+    initial: deriveKeys({ ...common, forwardSecure: false, sharedSecret: initialSecret, salt: initialSalt }),
+    forwardSecure: deriveKeys({ ...common, forwardSecure: true, sharedSecret: forwardSecret, salt: forwardSalt })
+  }
+}
+
+function soleTag(chlo: HandshakeMessage, tag: number): string | undefined {
+  return chlo.get(tag)?.length === 4 ? tagName(chlo.uint32(tag)!) : undefined
+}
+
+function invalid(details: string): QuicError {
+  return new QuicError(QuicErrorCode.INVALID_CRYPTO_MESSAGE_PARAMETER, details)
+}
