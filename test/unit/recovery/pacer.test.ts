@@ -1,0 +1,83 @@
+import { describe, expect, it } from 'vitest'
+import { CubicSender } from '../../../src/quic/recovery/cubic-sender.js'
+import { Pacer } from '../../../src/quic/recovery/pacer.js'
+import { RttStats } from '../../../src/quic/recovery/rtt-stats.js'
+
+const MSS = 1460
+
+function flow(rttMs: number, enabled = true): { pacer: Pacer; sender: CubicSender; state: { inFlight: number } } {
+  const rtt = new RttStats()
+  rtt.update(rttMs * 1000, 0)
+  const sender = new CubicSender(rtt)
+  const state = { inFlight: 0 }
+  return { pacer: new Pacer(sender, enabled), sender, state }
+}
+
+function sendAll(f: ReturnType<typeof flow>, now: number): number {
+  let sent = 0
+  for (; f.pacer.sendTime(now, f.state.inFlight) === 0; sent++) {
+    f.sender.onPacketSent(sent + 1, MSS)
+    f.pacer.onPacketSent(now, f.state.inFlight, MSS)
+    f.state.inFlight += MSS
+  }
+  return sent
+}
+
+describe('Pacer', () => {
+  it('lets ten packets go at once after a pause, then spreads the rest over half a round trip', () => {
+    const f = flow(100)
+    let now = 7_000_000
+    // 64 segments a round trip: one every 1562 µs. The eleventh goes at once, the twelfth must wait its turn.
+    expect(sendAll(f, now)).toBe(11)
+    const started = now
+    let total = 11
+    while (f.state.inFlight < 32 * MSS) {
+      const next = f.pacer.sendTime(now, f.state.inFlight)
+      expect(next).toBeGreaterThan(now)
+      expect(next).toBeLessThan(now + 3_000)
+      now = next
+      total += sendAll(f, now)
+    }
+    expect(total).toBe(32)
+    expect(now - started).toBeGreaterThan(28_000)
+    expect(now - started).toBeLessThan(36_000)
+    expect(f.pacer.sendTime(now, f.state.inFlight)).toBe(Infinity)
+  })
+
+  it('makes up for a timer that came late', () => {
+    const f = flow(100)
+    let now = 7_000_000
+    sendAll(f, now)
+    const next = f.pacer.sendTime(now, f.state.inFlight)
+    now = next + 10_000
+    // 10 ms at 1562 µs a packet are 6 packets, and 1 ms of slack.
+    const sent = sendAll(f, now)
+    expect(sent).toBeGreaterThanOrEqual(7)
+    expect(sent).toBeLessThanOrEqual(9)
+  })
+
+  it('sends what is due within a millisecond together, so that fast paths need few timers', () => {
+    const f = flow(4)
+    let now = 7_000_000
+    sendAll(f, now)
+    const next = f.pacer.sendTime(now, f.state.inFlight)
+    now = next
+    // 64 segments in 4 ms: 16 a millisecond.
+    const sent = sendAll(f, now)
+    expect(sent).toBeGreaterThanOrEqual(2)
+    expect(f.state.inFlight).toBe(32 * MSS)
+  })
+
+  it('gives no burst after a loss until the connection has been quiet', () => {
+    const f = flow(100)
+    f.state.inFlight = 5 * MSS
+    f.pacer.onLoss()
+    expect(sendAll(f, 7_000_000)).toBe(1)
+    f.state.inFlight = 0
+    expect(sendAll(f, 8_000_000)).toBeGreaterThanOrEqual(10)
+  })
+
+  it('when off, sends the whole window', () => {
+    expect(sendAll(flow(100, false), 1)).toBe(32)
+  })
+})
