@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { SentFrameKind } from '../../../src/quic/recovery/sent-frame.js'
 import { EncryptionLevel } from '../../../src/quic/types.js'
-import { MS, RecoveryFixture, ackOf } from './recovery-fixture.js'
+import { MS, RecoveryFixture, ackOf } from '../../helpers/recovery-fixture.js'
 
 /** A fixture with one sample of this round-trip time: smoothed `ms`, deviation `ms / 2`. */
 function measured(ms: number, options = {}): RecoveryFixture {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { SentFrameKind, SentFramePool } from '../../../src/quic/recovery/sent-frame.js'
 import type { SentFrame } from '../../../src/quic/recovery/sent-frame.js'
 import { PacketState, SentPacketMap } from '../../../src/quic/recovery/sent-packet-map.js'
-import { MS, RecoveryFixture, ackOf, rangesOf } from './recovery-fixture.js'
+import { MS, RecoveryFixture, ackOf, rangesOf } from '../../helpers/recovery-fixture.js'
 
 type Step =
   | { op: 'send'; bytes: number; frames: boolean }

@@ -1,10 +1,10 @@
 /** Drives a SentPacketManager as a connection would, and records what becomes of every frame. */
-import type { FrameFateListener, SentFrame } from '../../../src/quic/recovery/sent-frame.js'
-import { SentFrameKind, SentFramePool } from '../../../src/quic/recovery/sent-frame.js'
-import type { SentPacketManagerOptions } from '../../../src/quic/recovery/sent-packet-manager.js'
-import { SentPacketManager } from '../../../src/quic/recovery/sent-packet-manager.js'
-import { EncryptionLevel, Perspective } from '../../../src/quic/types.js'
-import type { AckFrame } from '../../../src/quic/wire/frames/frames.js'
+import type { FrameFateListener, SentFrame } from '../../src/quic/recovery/sent-frame.js'
+import { SentFrameKind, SentFramePool } from '../../src/quic/recovery/sent-frame.js'
+import type { SentPacketManagerOptions } from '../../src/quic/recovery/sent-packet-manager.js'
+import { SentPacketManager } from '../../src/quic/recovery/sent-packet-manager.js'
+import { EncryptionLevel, Perspective } from '../../src/quic/types.js'
+import type { AckFrame } from '../../src/quic/wire/frames/frames.js'
 
 export const MS = 1000
 
