@@ -16,6 +16,8 @@ export class EndpointDriver implements DatagramHandler {
   private timer: NodeJS.Timeout | undefined
   private timerDue: Micros = Infinity
   private flushPlanned = false
+  /** Datagrams are coming in, so onBatchEnd will: no other turn needs to be planned. */
+  private inBatch = false
   private stopped = false
 
   /**
@@ -36,7 +38,7 @@ export class EndpointDriver implements DatagramHandler {
 
   /** Something is to be sent: a turn follows as soon as the running code is done. */
   readonly wake = (): void => {
-    if (this.flushPlanned || this.stopped) return
+    if (this.flushPlanned || this.inBatch || this.stopped) return
     this.flushPlanned = true
     setImmediate(this.onPlannedFlush)
   }
@@ -47,10 +49,12 @@ export class EndpointDriver implements DatagramHandler {
   }
 
   onDatagram(from: PeerAddress, bytes: Uint8Array): void {
+    this.inBatch = true
     this.endpoint.handleDatagram(monotonicNow(), from, bytes)
   }
 
   onBatchEnd(): void {
+    this.inBatch = false
     this.turn()
   }
 

@@ -8,8 +8,9 @@ import type { NegotiatedConfig } from '../handshake/negotiated-config.js'
 import type { EncryptionLevel, PeerAddress, QuicHelper } from '../types.js'
 import type { QuicVersion } from '../wire/versions/version.js'
 import type { CryptoSendStream } from './crypto-stream.js'
-import type { PacketAssembler } from './packets/packet-assembler.js'
-import type { DeriveOpener, PacketOpeners } from './packets/packet-openers.js'
+import type { DeriveOpener } from './packets/packet-openers.js'
+import type { PacketReceiver } from './packets/packet-receiver.js'
+import type { PacketSender } from './packets/packet-sender.js'
 
 /** What of the connection itself the host needs. QuicConnection implements it. */
 export interface HandshakenConnection {
@@ -21,15 +22,11 @@ export interface HandshakenConnection {
   readonly currentDatagramLength: number
   readonly helper: QuicHelper
   readonly aeadProvider: AeadProvider
-  sendLevel: EncryptionLevel
-  diversificationNonce: Uint8Array | undefined
   wake(): void
   neuterUnencryptedPackets(): void
   applyConfig(config: NegotiatedConfig): void
   applyEncryptionEstablished(): void
   applyHandshakeConfirmed(): void
-  /** A key was installed: packets that waited for one are worth another try. */
-  onOpenersChanged(): void
 }
 
 /** The {@link HandshakeHost} of one connection. */
@@ -37,8 +34,8 @@ export class ConnectionHandshakeHost implements HandshakeHost {
   constructor(
     private readonly connection: HandshakenConnection,
     private readonly crypto: CryptoSendStream,
-    private readonly assembler: PacketAssembler,
-    private readonly openers: PacketOpeners
+    private readonly sender: PacketSender,
+    private readonly receiver: PacketReceiver
   ) {}
 
   get connectionId(): ConnectionId {
@@ -62,7 +59,7 @@ export class ConnectionHandshakeHost implements HandshakeHost {
   }
 
   get maxPacketLength(): number {
-    return this.assembler.maxPacketLength
+    return this.sender.assembler.maxPacketLength
   }
 
   get currentDatagramLength(): number {
@@ -78,35 +75,35 @@ export class ConnectionHandshakeHost implements HandshakeHost {
   }
 
   sendHandshakeMessage(message: Uint8Array): void {
-    this.crypto.write(message, this.connection.sendLevel)
+    this.crypto.write(message, this.sender.level)
     this.connection.wake()
   }
 
   setSealer(level: EncryptionLevel, sealer: PacketSealer): void {
-    this.assembler.setSealer(level, sealer)
+    this.sender.assembler.setSealer(level, sealer)
   }
 
   setSendLevel(level: EncryptionLevel): void {
-    this.connection.sendLevel = level
+    this.sender.level = level
   }
 
   setDiversificationNonce(nonce: Uint8Array): void {
-    this.connection.diversificationNonce = nonce
+    this.sender.diversificationNonce = nonce
   }
 
   setOpener(level: EncryptionLevel, opener: PacketOpener): void {
-    this.openers.setOnly(level, opener)
-    this.connection.onOpenersChanged()
+    this.receiver.openers.setOnly(level, opener)
+    this.receiver.onKeysChanged()
   }
 
   setAlternativeOpener(level: EncryptionLevel, opener: PacketOpener, latch: boolean): void {
-    this.openers.setAlternative(level, opener, latch)
-    this.connection.onOpenersChanged()
+    this.receiver.openers.setAlternative(level, opener, latch)
+    this.receiver.onKeysChanged()
   }
 
   setDiversifiedOpener(level: EncryptionLevel, derive: DeriveOpener): void {
-    this.openers.setDiversified(level, derive)
-    this.connection.onOpenersChanged()
+    this.receiver.openers.setDiversified(level, derive)
+    this.receiver.onKeysChanged()
   }
 
   neuterUnencryptedPackets(): void {

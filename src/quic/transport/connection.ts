@@ -10,11 +10,10 @@ import type { NegotiatedConfig } from '../handshake/negotiated-config.js'
 import { SentFrameKind, SentFramePool, type SentFrame } from '../recovery/sent-frame.js'
 import { SentPacketManager, type CongestionAlgorithm } from '../recovery/sent-packet-manager.js'
 import { EncryptionLevel, Perspective, sameAddress, type Micros, type PeerAddress, type QuicHelper } from '../types.js'
-import { completePacketNumber, packetNumberLength } from '../wire/packet-number.js'
 import { DatagramKind, DatagramPeek, peekDatagram } from '../wire/public-header.js'
 import { parsePublicReset } from '../wire/public-reset.js'
 import { parseVersionNegotiation } from '../wire/version-negotiation.js'
-import type { PacketHeader, QuicVersion } from '../wire/versions/version.js'
+import type { QuicVersion } from '../wire/versions/version.js'
 import { ReceivedPacketManager } from './acks/received-packet-manager.js'
 import { ConnectionHandshakeHost, type HandshakenConnection } from './connection-handshake-host.js'
 import type { ConnectionVisitor } from './connection-visitor.js'
@@ -22,9 +21,8 @@ import { CryptoReceiver } from './crypto-receiver.js'
 import { CryptoSendStream } from './crypto-stream.js'
 import { FrameRouter, type FrameRouterOwner } from './frame-router.js'
 import { Liveness } from './liveness.js'
-import { PacketAssembler } from './packets/packet-assembler.js'
-import { PacketOpeners, UNDECRYPTABLE } from './packets/packet-openers.js'
-import { UndecryptableQueue } from './packets/undecryptable-queue.js'
+import { MAX_PACKET, PacketReceiver } from './packets/packet-receiver.js'
+import { PacketSender } from './packets/packet-sender.js'
 import type { SessionConnection } from './session-connection.js'
 import type { QuicEndpoint, Transmit } from './transmit.js'
 
@@ -32,13 +30,6 @@ import type { QuicEndpoint, Transmit } from './transmit.js'
 export const DEFAULT_CLIENT_MAX_PACKET = 1350
 /** UDP payload of a server's packets until its client has shown that larger ones pass, bytes. */
 export const DEFAULT_SERVER_MAX_PACKET = 1000
-/** The largest UDP payload this protocol knows, bytes (kMaxPacketSize). */
-export const MAX_PACKET = 1452
-
-// A jump further than this is taken for an attack or a bug (kMaxPacketGap).
-const MAX_PACKET_GAP = 5000
-// Packets of a batch share one size; one that starts a little short still leads a batch.
-const BATCH_SLACK = 16
 
 /** What makes a connection. */
 export interface QuicConnectionOptions {
@@ -68,12 +59,14 @@ export interface QuicConnectionOptions {
 
 /** Counters for logs and metrics. */
 export interface ConnectionStats {
-  packetsReceived: number
-  bytesReceived: number
-  packetsSent: number
-  bytesSent: number
-  undecryptable: number
-  duplicates: number
+  readonly packetsReceived: number
+  readonly bytesReceived: number
+  readonly packetsSent: number
+  readonly bytesSent: number
+  readonly packetsLost: number
+  /** Packets that no key opened when they came. */
+  readonly undecryptable: number
+  readonly duplicates: number
 }
 
 /** A Google QUIC connection. Runs by itself as a client's {@link QuicEndpoint}; servers run it under a dispatcher. */
@@ -84,67 +77,35 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
   readonly helper: QuicHelper
   readonly aeadProvider: AeadProvider
   readonly session: ConnectionVisitor
-  readonly stats: ConnectionStats = {
-    packetsReceived: 0,
-    bytesReceived: 0,
-    packetsSent: 0,
-    bytesSent: 0,
-    undecryptable: 0,
-    duplicates: 0
-  }
-
   version: QuicVersion
   peerAddress: PeerAddress
   now: Micros
-  sendLevel: EncryptionLevel = EncryptionLevel.None
-  diversificationNonce: Uint8Array | undefined
   receivedVersionTags: readonly number[] | undefined
   currentDatagramLength = 0
   /** Why it is closed; undefined while it is not. */
   closeError: QuicError | undefined
-  /** The CONNECTION_CLOSE packet that was sent, for a time-wait list to repeat. */
-  terminationPacket: Uint8Array | undefined
 
-  private readonly framePool = new SentFramePool()
   private readonly sentPackets: SentPacketManager
-  private readonly received: ReceivedPacketManager
-  private readonly assembler: PacketAssembler
-  private readonly openers: PacketOpeners
+  private readonly received = new ReceivedPacketManager()
+  private readonly sender: PacketSender
+  private readonly receiver: PacketReceiver
   private readonly cryptoSend = new CryptoSendStream()
   private readonly cryptoReceiver: CryptoReceiver
   private readonly liveness: Liveness
-  private readonly undecryptable = new UndecryptableQueue()
   private readonly router: FrameRouter
   private readonly handshake: CryptoHandshake
+  private readonly peek: DatagramPeek
   private readonly onWake: () => void
   private readonly onClosed: QuicConnectionOptions['onClosed']
-  private readonly peek: DatagramPeek
-  private readonly header: PacketHeader = {
-    versionTag: 0,
-    nonceOffset: -1,
-    wirePacketNumber: 0,
-    packetNumberLength: 0,
-    headerEnd: 0
-  }
-  private readonly transmit: Transmit
-  private nextPacketNumber = 1
-  private largestDecrypted = 0
-  private lastProcessed = 0
-  private currentLevel: EncryptionLevel = EncryptionLevel.None
-  /** Client: the server has answered in this version, which need not be named any more. */
-  private versionAccepted = false
-  private omitConnectionId = false
-  private openersChanged = false
   private wakeRequested = false
-  private pingPending = false
-  private closePending = false
   private silentClose = false
-  private encrypted = false
 
   constructor(o: QuicConnectionOptions) {
-    this.perspective = o.perspective
+    const { perspective, version } = o
+    const client = perspective === Perspective.Client
+    this.perspective = perspective
     this.connectionId = o.connectionId
-    this.version = o.version
+    this.version = version
     this.supportedVersions = o.supportedVersions
     this.peerAddress = o.peerAddress
     this.helper = o.helper
@@ -152,25 +113,36 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     this.now = o.now
     this.onWake = o.onWake
     this.onClosed = o.onClosed
-    const client = o.perspective === Perspective.Client
-    const maxPacket = o.maxPacketLength ?? (client ? DEFAULT_CLIENT_MAX_PACKET : DEFAULT_SERVER_MAX_PACKET)
-    this.peek = new DatagramPeek(o.perspective)
-    this.transmit = { to: o.peerAddress, length: 0, segmentSize: 0 }
-    this.sentPackets = new SentPacketManager({
-      perspective: o.perspective,
-      framePool: this.framePool,
-      congestion: o.congestion
-    })
-    this.received = new ReceivedPacketManager()
-    this.assembler = new PacketAssembler(o.perspective, o.version, maxPacket, this.framePool)
-    this.openers = new PacketOpeners(o.version.nullOpener(this.peerPerspective))
-    this.cryptoReceiver = new CryptoReceiver(o.cryptoWindow)
-    this.liveness = new Liveness(o.perspective, o.now, o.handshakeTimeout)
-    this.session = o.createSession(this)
-    this.router = new FrameRouter(this, this.cryptoSend, this.sentPackets, this.session)
-    this.handshake = o.createHandshake(
-      new ConnectionHandshakeHost(this, this.cryptoSend, this.assembler, this.openers)
+    const framePool = new SentFramePool()
+    this.peek = new DatagramPeek(perspective)
+    this.sentPackets = new SentPacketManager({ perspective, framePool, congestion: o.congestion })
+    this.receiver = new PacketReceiver(
+      perspective,
+      version,
+      client ? Perspective.Server : Perspective.Client,
+      this.received
     )
+    const { cryptoStreamId, rejectsOverlap } = version.traits
+    this.cryptoReceiver = new CryptoReceiver(cryptoStreamId, rejectsOverlap, o.cryptoWindow)
+    this.liveness = new Liveness(perspective, o.now, o.handshakeTimeout)
+    this.session = o.createSession(this)
+    this.sender = new PacketSender({
+      perspective,
+      connectionId: o.connectionId,
+      version,
+      maxPacketLength: o.maxPacketLength ?? (client ? DEFAULT_CLIENT_MAX_PACKET : DEFAULT_SERVER_MAX_PACKET),
+      framePool,
+      session: this.session,
+      cryptoSend: this.cryptoSend,
+      cryptoReceiver: this.cryptoReceiver,
+      sentPackets: this.sentPackets,
+      received: this.received,
+      liveness: this.liveness,
+      fates: this
+    })
+    this.router = new FrameRouter(this, this.cryptoSend, this.sentPackets, this.session)
+    const host = new ConnectionHandshakeHost(this, this.cryptoSend, this.sender, this.receiver)
+    this.handshake = o.createHandshake(host)
   }
 
   /** Client: queues the first CHLO. Server: readies the handshake. */
@@ -191,11 +163,16 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
 
   /** Whether it is closed but has yet to tell its peer. */
   get hasClosePending(): boolean {
-    return this.closePending
+    return this.sender.closePending
+  }
+
+  /** The CONNECTION_CLOSE packet that was sent, for a time-wait list to repeat. */
+  get terminationPacket(): Uint8Array | undefined {
+    return this.sender.terminationPacket
   }
 
   get encryptionEstablished(): boolean {
-    return this.encrypted
+    return this.sender.applicationData
   }
 
   get handshakeConfirmed(): boolean {
@@ -214,6 +191,19 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
   /** Bytes that may be in flight. */
   get congestionWindow(): number {
     return this.sentPackets.congestionWindow
+  }
+
+  get stats(): ConnectionStats {
+    const { sender, receiver } = this
+    return {
+      packetsReceived: receiver.packetsReceived,
+      bytesReceived: receiver.bytesReceived,
+      packetsSent: sender.packetsSent,
+      bytesSent: sender.bytesSent,
+      packetsLost: this.sentPackets.stats.packetsLost,
+      undecryptable: receiver.undecryptableCount,
+      duplicates: receiver.duplicateCount
+    }
   }
 
   describeHandshake(): HandshakeDescription {
@@ -250,77 +240,48 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
   }
 
   private processDatagram(from: PeerAddress, datagram: Uint8Array): void {
+    const { peek, connectionId } = this
     this.currentDatagramLength = datagram.length
-    const peek = this.peek
     if (!peekDatagram(datagram, 0, datagram.length, peek)) return
-    if (peek.hasConnectionId) {
-      const id = this.connectionId
-      if (peek.connectionIdLow !== id.low || peek.connectionIdHigh !== id.high) return
-    }
+    const { connectionIdLow: low, connectionIdHigh: high } = peek
+    if (peek.hasConnectionId && (low !== connectionId.low || high !== connectionId.high)) return
     if (peek.kind === DatagramKind.Data) this.processPacket(from, datagram)
     else if (peek.kind === DatagramKind.VersionNegotiation) this.processVersionNegotiation(datagram, peek.bodyStart)
     else this.processPublicReset(datagram, peek.bodyStart)
   }
 
-  private processPublicReset(datagram: Uint8Array, bodyStart: number): void {
-    if (parsePublicReset(datagram, bodyStart, datagram.length) === undefined) return
-    this.closeWith(new QuicError(QuicErrorCode.PUBLIC_RESET, 'the peer does not know this connection'), true, false)
-  }
-
   private processPacket(from: PeerAddress, datagram: Uint8Array): void {
-    const header = this.header
-    if (!this.version.header.parse(datagram, 0, datagram.length, this.perspective, header)) return
-    if (header.versionTag !== 0 && header.versionTag !== this.version.tag) return
-    const number = completePacketNumber(header.wirePacketNumber, header.packetNumberLength, this.largestDecrypted)
-    // A number of 0 is illegal; one seen before, or given up by the peer, is not worth its decryption.
-    if (number === 0) return
-    if (!this.received.isAwaiting(number)) {
-      this.stats.duplicates++
-      return
-    }
-    const level = this.openers.open(datagram, 0, header, datagram.length, number)
-    if (level === UNDECRYPTABLE) {
-      this.stats.undecryptable++
-      if (this.sendLevel !== EncryptionLevel.ForwardSecure) this.undecryptable.add(this.now, from, datagram)
-      return
-    }
-    this.onPacketOpened(from, datagram, number, level)
-  }
-
-  private onPacketOpened(from: PeerAddress, datagram: Uint8Array, number: number, level: EncryptionLevel): void {
-    if (Math.abs(number - this.lastProcessed) > MAX_PACKET_GAP) {
-      throw new QuicError(QuicErrorCode.INVALID_PACKET_HEADER, 'packet number out of bounds')
-    }
-    if (datagram.length > MAX_PACKET) {
-      throw new QuicError(QuicErrorCode.PACKET_TOO_LARGE, `a packet of ${datagram.length} bytes`)
-    }
-    const newest = number > this.largestDecrypted
-    if (newest) this.largestDecrypted = number
-    this.lastProcessed = number
-    this.stats.packetsReceived++
-    this.stats.bytesReceived += datagram.length
+    const { receiver, router } = this
+    // Once forward-secure keys are there, no further key will come that could open it.
+    if (!receiver.open(this.now, from, datagram, this.sendLevel !== EncryptionLevel.ForwardSecure)) return
+    const { packetNumber, level, header } = receiver
+    const { payloadStart, payloadLength } = receiver.openers
     this.liveness.onPacketReceived(this.now)
-    this.versionAccepted = true
-    this.currentLevel = level
-    if (this.perspective === Perspective.Server) this.onClientPacket(from, datagram.length, level, newest)
-
-    const { payloadStart, payloadLength } = this.openers
-    const router = this.router
-    router.begin(this.now, number, level)
-    const numberLength = this.header.packetNumberLength
-    this.version.frames.decode(datagram, payloadStart, payloadStart + payloadLength, number, numberLength, router)
+    this.sender.includeVersion = false
+    if (this.perspective === Perspective.Server) this.onClientPacket(from, datagram.length)
+    router.begin(this.now, packetNumber, level)
+    this.version.frames.decode(
+      datagram,
+      payloadStart,
+      payloadStart + payloadLength,
+      packetNumber,
+      header.packetNumberLength,
+      router
+    )
     if (!this.connected) return
-    this.received.onPacketReceived(this.now, number, router.ackEliciting)
-    if (router.leastUnacked > 0) this.received.onStopWaiting(router.leastUnacked, number)
+    this.received.onPacketReceived(this.now, packetNumber, router.ackEliciting)
+    if (router.leastUnacked > 0) this.received.onStopWaiting(router.leastUnacked, packetNumber)
   }
 
-  private onClientPacket(from: PeerAddress, length: number, level: EncryptionLevel, newest: boolean): void {
+  private onClientPacket(from: PeerAddress, length: number): void {
+    const { assembler } = this.sender
     // A large packet that came through shows that the path carries that size (quic_connection.cc, OnPacketHeader).
-    if (this.sendLevel === EncryptionLevel.None && length > this.assembler.maxPacketLength) {
-      this.assembler.maxPacketLength = Math.min(length, MAX_PACKET)
+    if (this.sendLevel === EncryptionLevel.None && length > assembler.maxPacketLength) {
+      assembler.maxPacketLength = Math.min(length, MAX_PACKET)
     }
-    if (level === EncryptionLevel.ForwardSecure && !this.handshake.confirmed) this.handshake.onForwardSecurePacket()
-    if (newest && !sameAddress(from, this.peerAddress)) this.migrate(from)
+    const forwardSecure = this.receiver.level === EncryptionLevel.ForwardSecure
+    if (forwardSecure && !this.handshake.confirmed) this.handshake.onForwardSecurePacket()
+    if (this.receiver.newest && !sameAddress(from, this.peerAddress)) this.migrate(from)
   }
 
   /** The peer's address changed (quic_connection.cc, StartPeerMigration): later packets go there. */
@@ -329,8 +290,13 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     this.peerAddress = to
   }
 
+  private processPublicReset(datagram: Uint8Array, bodyStart: number): void {
+    if (parsePublicReset(datagram, bodyStart, datagram.length) === undefined) return
+    this.closeWith(new QuicError(QuicErrorCode.PUBLIC_RESET, 'the peer does not know this connection'), true, false)
+  }
+
   private processVersionNegotiation(datagram: Uint8Array, bodyStart: number): void {
-    if (this.perspective === Perspective.Server || this.versionAccepted || this.receivedVersionTags !== undefined) return
+    if (!this.sender.includeVersion || this.receivedVersionTags !== undefined) return
     const tags = parseVersionNegotiation(datagram, bodyStart, datagram.length)
     if (tags === undefined) return
     if (tags.includes(this.version.tag)) {
@@ -345,21 +311,21 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     }
     this.receivedVersionTags = tags
     this.version = version
-    this.assembler.setVersion(version)
-    this.openers.setOnly(EncryptionLevel.None, version.nullOpener(this.peerPerspective))
+    this.sender.setVersion(version)
+    this.receiver.setVersion(version)
     this.sentPackets.neuterUnencryptedPackets()
     this.cryptoSend.retransmitAll()
   }
 
   // Packets that came too early are tried again after every change of keys, in order.
   private retryUndecryptable(): void {
-    while (this.openersChanged && this.undecryptable.length > 0 && this.connected) {
-      this.openersChanged = false
-      for (const { from, bytes } of this.undecryptable.takeAll()) {
+    const { receiver } = this
+    for (let all = receiver.takeRetryable(); all !== undefined; all = receiver.takeRetryable()) {
+      for (const { from, bytes } of all) {
         if (this.connected) this.processDatagram(from, bytes)
       }
     }
-    if (this.sendLevel === EncryptionLevel.ForwardSecure) this.undecryptable.clear()
+    if (this.sendLevel === EncryptionLevel.ForwardSecure) receiver.clearQueue()
   }
 
   deliverEvents(now: Micros): void {
@@ -385,44 +351,39 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
   }
 
   private checkTimers(now: Micros): void {
+    const { sentPackets } = this
     const failure = this.liveness.check(now)
     if (failure === 'handshake') {
-      throw new QuicError(QuicErrorCode.HANDSHAKE_TIMEOUT, this.handshakeTimeoutDetails())
+      const silent = this.receiver.packetsReceived === 0
+      const details = silent ? 'no answer from the peer' : 'the handshake was not completed in time'
+      throw new QuicError(QuicErrorCode.HANDSHAKE_TIMEOUT, details)
     }
     if (failure === 'idle') {
       const error = new QuicError(QuicErrorCode.NETWORK_IDLE_TIMEOUT, 'no recent network activity')
       this.closeWith(error, false, !this.silentClose)
       return
     }
-    if (now >= this.sentPackets.nextTimeout()) this.sentPackets.onTimeout(now, this)
-    if (now >= this.pingTime()) this.pingPending = true
-    if (this.sentPackets.tooManyOutstanding) {
-      const details = 'the peer acknowledges nothing'
-      throw new QuicError(QuicErrorCode.TOO_MANY_OUTSTANDING_SENT_PACKETS, details)
+    if (now >= sentPackets.nextTimeout()) sentPackets.onTimeout(now, this)
+    if (now >= this.pingTime()) this.sender.pingPending = true
+    if (sentPackets.tooManyOutstanding) {
+      throw new QuicError(QuicErrorCode.TOO_MANY_OUTSTANDING_SENT_PACKETS, 'the peer acknowledges nothing')
     }
-  }
-
-  private handshakeTimeoutDetails(): string {
-    return this.stats.packetsReceived === 0 ? 'no answer from the peer' : 'the handshake was not completed in time'
   }
 
   nextTimeout(): Micros {
-    if (!this.connected) return this.closePending ? this.now : Infinity
-    let next = Math.min(
+    if (!this.connected) return Infinity
+    return Math.min(
       this.liveness.nextDeadline(),
       this.sentPackets.nextTimeout(),
       this.received.nextAckTime(),
-      this.pingTime()
+      this.pingTime(),
+      this.sender.pacingTime(this.now)
     )
-    if (this.wantsToSend()) {
-      const sendTime = this.sentPackets.sendTime(this.now)
-      if (sendTime > this.now) next = Math.min(next, sendTime)
-    }
-    return next
   }
 
   private pingTime(): Micros {
-    if (this.pingPending || !this.session.hasOpenStreams() || this.sentPackets.hasRetransmittable) return Infinity
+    const { sender, session, sentPackets } = this
+    if (sender.pingPending || sentPackets.hasRetransmittable || !session.hasOpenStreams()) return Infinity
     return this.liveness.pingTime()
   }
 
@@ -430,139 +391,16 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
 
   pollTransmit(now: Micros, out: Uint8Array): Transmit | undefined {
     this.now = now
-    let length = 0
-    let segment = 0
-    this.assembler.beginBatch(out)
-    while (!this.assembler.batchFull) {
-      const size = this.closePending ? this.buildClose(length) : this.buildPacket(now, length, segment)
-      if (size === 0) break
-      length += size
-      if (segment === 0) segment = size
-      if (size < segment || segment < this.assembler.maxPacketLength - BATCH_SLACK) break
-    }
-    this.assembler.sealBatch()
-    if (length === 0) {
-      this.wakeRequested = false
-      return undefined
-    }
-    if (!this.connected) this.terminationPacket ??= out.slice(0, length)
-    this.transmit.to = this.peerAddress
-    this.transmit.length = length
-    this.transmit.segmentSize = segment
-    return this.transmit
-  }
-
-  private wantsToSend(): boolean {
-    return (
-      this.cryptoSend.hasPending ||
-      this.pingPending ||
-      this.cryptoReceiver.windowUpdate > 0 ||
-      (this.encrypted && this.session.hasFramesToSend())
-    )
-  }
-
-  /** @returns the packet's length, or 0 if nothing may or wants to be sent */
-  private buildPacket(now: Micros, start: number, segment: number): number {
-    if (!this.connected) return 0
-    const level = this.cryptoSend.nextLevel ?? this.sendLevel
-    if (start > 0 && level !== this.assembler.level) return 0
-    const ackDue = this.received.nextAckTime() <= now
-    const probing = this.sentPackets.probesAllowed > 0
-    const wants = this.wantsToSend()
-    const maySend = probing || (wants && this.sentPackets.sendTime(now) <= now)
-    if (!ackDue && !maySend) {
-      if (!wants) this.sentPackets.onApplicationLimited(now)
-      return 0
-    }
-    this.beginPacket(start, level, segment)
-    const acked = (ackDue || this.received.ackPending || this.sentPackets.stopWaitingOverdue) && this.addAck()
-    if (maySend) this.fillPacket(now, probing)
-    if (this.assembler.empty) return 0
-    return this.finishPacket(now, acked, probing && maySend)
-  }
-
-  private beginPacket(start: number, level: EncryptionLevel, segment: number): void {
-    const { nextPacketNumber: next, sentPackets } = this
-    const windowPackets = sentPackets.congestionWindow / this.assembler.maxPacketLength
-    this.assembler.beginPacket(
-      start,
-      level,
-      next,
-      packetNumberLength(next, sentPackets.leastUnacked, windowPackets),
-      this.omitConnectionId ? undefined : this.connectionId.bytes,
-      this.perspective === Perspective.Client && !this.versionAccepted,
-      this.diversificationNonce,
-      segment
-    )
-  }
-
-  private addAck(): boolean {
-    if (this.received.largestReceived === 0) return false
-    if (!this.assembler.addAck(this.received.buildAck(this.now))) return false
-    if (this.version.traits.stopWaiting && this.assembler.addStopWaiting(this.sentPackets.leastUnacked)) {
-      this.sentPackets.onStopWaitingSent()
-    }
-    return true
-  }
-
-  private fillPacket(now: Micros, probing: boolean): void {
-    const { assembler, sentPackets } = this
-    if (sentPackets.probeWantsNewData && !this.wantsToSend()) sentPackets.requeueForProbe(this)
-    if (this.cryptoSend.hasPending) {
-      this.addCrypto()
-      if (assembler.hasCrypto) assembler.pad()
-      return
-    }
-    if (this.pingPending && assembler.addPing()) this.pingPending = false
-    if (this.cryptoReceiver.windowUpdate > 0) {
-      if (assembler.addWindowUpdate(this.cryptoStreamId, this.cryptoReceiver.windowUpdate)) {
-        this.cryptoReceiver.onWindowUpdateSent()
-      }
-    }
-    if (this.encrypted) this.session.writeFrames(assembler, now)
-    // A probe has to be answered even when there is nothing left to say.
-    if (probing && assembler.frames === null) assembler.addPing()
-  }
-
-  private addCrypto(): void {
-    const { assembler, cryptoSend, cryptoStreamId } = this
-    const level = assembler.level
-    const capacity = (offset: number): number => assembler.streamCapacity(cryptoStreamId, offset)
-    for (let chunk = cryptoSend.next(capacity); chunk !== undefined; chunk = cryptoSend.next(capacity)) {
-      if (chunk.length === 0 || chunk.level !== level) return
-      assembler.addCrypto(chunk.offset, chunk.length, cryptoSend)
-      cryptoSend.onSent(chunk)
-    }
-  }
-
-  private finishPacket(now: Micros, acked: boolean, probe: boolean): number {
-    const { assembler, sentPackets } = this
-    const length = assembler.endPacket()
-    const { frames } = assembler
-    sentPackets.onPacketSent(now, this.nextPacketNumber++, length, assembler.level, frames, assembler.hasCrypto)
-    if (acked) this.received.onAckSent()
-    if (probe) sentPackets.takeProbe()
-    if (frames !== null) this.liveness.onAckElicitingSent(now)
-    this.stats.packetsSent++
-    this.stats.bytesSent += length
-    return length
-  }
-
-  private buildClose(start: number): number {
-    if (start > 0) return 0
-    this.closePending = false
-    this.beginPacket(0, this.sendLevel, 0)
-    this.addAck()
-    const { wireCode, details } = this.closeError!
-    this.assembler.addConnectionClose(wireCode, details)
-    const length = this.assembler.endPacket()
-    this.nextPacketNumber++
-    this.stats.packetsSent++
-    this.stats.bytesSent += length
-    return length
+    const transmit = this.sender.poll(now, this.peerAddress, out)
+    if (transmit === undefined) this.wakeRequested = false
+    return transmit
   }
 
   // ---- what the handshake does to the connection ----
+
+  get sendLevel(): EncryptionLevel {
+    return this.sender.level
+  }
 
   neuterUnencryptedPackets(): void {
     this.sentPackets.neuterUnencryptedPackets()
@@ -571,7 +409,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
 
   applyConfig(config: NegotiatedConfig): void {
     this.silentClose = config.silentClose
-    this.omitConnectionId = config.omitConnectionId
+    this.sender.omitConnectionId = config.omitConnectionId
     this.liveness.onIdleTimeoutNegotiated(config.idleTimeoutSeconds)
     this.sentPackets.onConfigNegotiated(config)
     this.cryptoSend.raiseLimit(config.peerStreamWindow)
@@ -579,7 +417,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
   }
 
   applyEncryptionEstablished(): void {
-    this.encrypted = true
+    this.sender.applicationData = true
     this.session.onEncryptionEstablished()
     this.wake()
   }
@@ -591,10 +429,6 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     this.session.onHandshakeConfirmed()
   }
 
-  onOpenersChanged(): void {
-    this.openersChanged = true
-  }
-
   // ---- what received frames do ----
 
   get cryptoStreamId(): number {
@@ -602,7 +436,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
   }
 
   onCryptoFrame(offset: number, buffer: Uint8Array, start: number, end: number): void {
-    const level = this.currentLevel
+    const { level } = this.receiver
     this.cryptoReceiver.receive(offset, buffer, start, end)
     for (let bytes = this.cryptoReceiver.read(); bytes !== undefined; bytes = this.cryptoReceiver.read()) {
       this.handshake.onCryptoData(bytes, level)
@@ -621,17 +455,12 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
 
   onFrameLost(frame: SentFrame): void {
     if (frame.kind === SentFrameKind.Crypto) this.cryptoSend.onLost(frame)
-    else if (frame.kind === SentFrameKind.Ping) return
     else if (frame.kind === SentFrameKind.WindowUpdate && frame.streamId === this.cryptoStreamId) {
       this.cryptoReceiver.onWindowUpdateLost()
-    } else this.session.onFrameLost(frame)
+    } else if (frame.kind !== SentFrameKind.Ping) this.session.onFrameLost(frame)
   }
 
   // ---- the end ----
-
-  private get peerPerspective(): Perspective {
-    return this.perspective === Perspective.Client ? Perspective.Server : Perspective.Client
-  }
 
   /** What a peer's bytes or a timer set off ends this connection and nothing else. */
   private closeOn(error: unknown): void {
@@ -643,8 +472,8 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
   private closeWith(error: QuicError, fromPeer: boolean, notify: boolean): void {
     if (!this.connected) return
     this.closeError = error
-    this.closePending = notify
-    this.undecryptable.clear()
+    this.sender.stop(notify ? error : undefined)
+    this.receiver.clearQueue()
     if (notify) this.wake()
     this.session.onConnectionClosed(error, fromPeer)
     this.onClosed?.(error, fromPeer)

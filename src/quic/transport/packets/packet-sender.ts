@@ -1,0 +1,235 @@
+/**
+ * The outgoing half of a connection: decides what goes into the next packets, has them built and protected, and files
+ * them with recovery (quic_packet_generator.cc, quic_connection.cc WritePacket).
+ */
+import type { ConnectionId } from '../../connection-id.js'
+import type { QuicError } from '../../errors.js'
+import type { FrameFateListener, SentFramePool } from '../../recovery/sent-frame.js'
+import type { SentPacketManager } from '../../recovery/sent-packet-manager.js'
+import { EncryptionLevel, Perspective, type Micros, type PeerAddress } from '../../types.js'
+import { packetNumberLength } from '../../wire/packet-number.js'
+import type { QuicVersion } from '../../wire/versions/version.js'
+import type { ReceivedPacketManager } from '../acks/received-packet-manager.js'
+import type { ConnectionVisitor } from '../connection-visitor.js'
+import type { CryptoReceiver } from '../crypto-receiver.js'
+import type { CryptoSendStream } from '../crypto-stream.js'
+import type { Liveness } from '../liveness.js'
+import type { Transmit } from '../transmit.js'
+import { PacketAssembler } from './packet-assembler.js'
+
+// Packets of a batch share one size; one that starts a little short still leads a batch.
+const BATCH_SLACK = 16
+
+/** The parts of a connection that have something to send, or to know about what was sent. */
+export interface PacketSenderParts {
+  readonly perspective: Perspective
+  readonly connectionId: ConnectionId
+  readonly version: QuicVersion
+  readonly maxPacketLength: number
+  readonly framePool: SentFramePool
+  readonly session: ConnectionVisitor
+  readonly cryptoSend: CryptoSendStream
+  readonly cryptoReceiver: CryptoReceiver
+  readonly sentPackets: SentPacketManager
+  readonly received: ReceivedPacketManager
+  readonly liveness: Liveness
+  /** Learns what a tail loss probe gives back. */
+  readonly fates: FrameFateListener
+}
+
+/** One a connection. */
+export class PacketSender {
+  /** The level of everything but crypto data, which keeps the level it was queued at. */
+  level: EncryptionLevel = EncryptionLevel.None
+  /** Server: goes into Initial-level headers. */
+  diversificationNonce: Uint8Array | undefined
+  /** The peer wants no connection id in what it receives. */
+  omitConnectionId = false
+  /** Client: the server has not yet answered in this version, so headers name it. */
+  includeVersion: boolean
+  /** Whether the session may send. */
+  applicationData = false
+  /** A keep-alive is to be sent. */
+  pingPending = false
+  packetsSent = 0
+  bytesSent = 0
+  /** The packet that told the peer of the end. */
+  terminationPacket: Uint8Array | undefined
+  readonly assembler: PacketAssembler
+
+  private readonly transmit: Transmit = { to: { family: 4, address: '', port: 0 }, length: 0, segmentSize: 0 }
+  private nextPacketNumber = 1
+  private closing: QuicError | undefined
+  private stopped = false
+  private cryptoStreamId: number
+  private sendsStopWaiting: boolean
+
+  constructor(private readonly parts: PacketSenderParts) {
+    const { perspective, version, maxPacketLength, framePool } = parts
+    this.assembler = new PacketAssembler(perspective, version, maxPacketLength, framePool)
+    this.includeVersion = perspective === Perspective.Client
+    this.cryptoStreamId = version.traits.cryptoStreamId
+    this.sendsStopWaiting = version.traits.stopWaiting
+  }
+
+  /** Goes on in the version that negotiation chose. */
+  setVersion(version: QuicVersion): void {
+    this.assembler.setVersion(version)
+    this.cryptoStreamId = version.traits.cryptoStreamId
+    this.sendsStopWaiting = version.traits.stopWaiting
+  }
+
+  /** From now on nothing is sent but, if `error` is given, one CONNECTION_CLOSE. */
+  stop(error: QuicError | undefined): void {
+    this.stopped = true
+    this.closing = error
+  }
+
+  /** Whether the CONNECTION_CLOSE has yet to go. */
+  get closePending(): boolean {
+    return this.closing !== undefined
+  }
+
+  /** Whether there is something to send that congestion control has a say in. */
+  wantsToSend(): boolean {
+    return (
+      this.parts.cryptoSend.hasPending ||
+      this.pingPending ||
+      this.parts.cryptoReceiver.windowUpdate > 0 ||
+      (this.applicationData && this.parts.session.hasFramesToSend())
+    )
+  }
+
+  /** When the pacer lets the next packet go, if that is all that it waits for; else Infinity. */
+  pacingTime(now: Micros): Micros {
+    if (this.stopped || !this.wantsToSend()) return Infinity
+    const sendTime = this.parts.sentPackets.sendTime(now)
+    return sendTime > now ? sendTime : Infinity
+  }
+
+  /** Writes the next packets into `out`; undefined if there are none now. */
+  poll(now: Micros, to: PeerAddress, out: Uint8Array): Transmit | undefined {
+    const { assembler, transmit } = this
+    let length = 0
+    let segment = 0
+    assembler.beginBatch(out)
+    while (!assembler.batchFull) {
+      const size = this.stopped ? this.buildClose(now) : this.buildPacket(now, length, segment)
+      if (size === 0) break
+      length += size
+      if (segment === 0) segment = size
+      if (size < segment || segment < assembler.maxPacketLength - BATCH_SLACK) break
+    }
+    assembler.sealBatch()
+    if (length === 0) return undefined
+    if (this.stopped) this.terminationPacket ??= out.slice(0, length)
+    transmit.to = to
+    transmit.length = length
+    transmit.segmentSize = segment
+    return transmit
+  }
+
+  /** @returns the packet's length in bytes, or 0 if nothing may or wants to be sent */
+  private buildPacket(now: Micros, start: number, segment: number): number {
+    const { cryptoSend, received, sentPackets } = this.parts
+    const level = cryptoSend.nextLevel ?? this.level
+    if (start > 0 && level !== this.assembler.level) return 0
+    const ackDue = received.nextAckTime() <= now
+    const probing = sentPackets.probesAllowed > 0
+    const wants = this.wantsToSend()
+    const maySend = probing || (wants && sentPackets.sendTime(now) <= now)
+    if (!ackDue && !maySend) {
+      if (!wants) sentPackets.onApplicationLimited(now)
+      return 0
+    }
+    this.beginPacket(start, level, segment)
+    const acked = (ackDue || received.ackPending || sentPackets.stopWaitingOverdue) && this.addAck(now)
+    if (maySend) this.fillPacket(now, probing)
+    if (this.assembler.empty) return 0
+    return this.finishPacket(now, acked, probing)
+  }
+
+  private beginPacket(start: number, level: EncryptionLevel, segment: number): void {
+    const { assembler, nextPacketNumber: next } = this
+    const { sentPackets, connectionId } = this.parts
+    const windowPackets = sentPackets.congestionWindow / assembler.maxPacketLength
+    assembler.beginPacket(
+      start,
+      level,
+      next,
+      packetNumberLength(next, sentPackets.leastUnacked, windowPackets),
+      this.omitConnectionId ? undefined : connectionId.bytes,
+      this.includeVersion,
+      this.diversificationNonce,
+      segment
+    )
+  }
+
+  private addAck(now: Micros): boolean {
+    const { received, sentPackets } = this.parts
+    if (received.largestReceived === 0 || !this.assembler.addAck(received.buildAck(now))) return false
+    if (this.sendsStopWaiting && this.assembler.addStopWaiting(sentPackets.leastUnacked)) {
+      sentPackets.onStopWaitingSent()
+    }
+    return true
+  }
+
+  private fillPacket(now: Micros, probing: boolean): void {
+    const { assembler } = this
+    const { sentPackets, cryptoSend, cryptoReceiver, session } = this.parts
+    if (sentPackets.probeWantsNewData && !this.wantsToSend()) sentPackets.requeueForProbe(this.parts.fates)
+    // Handshake data shares its packet with nothing that is retransmitted, and fills it.
+    if (cryptoSend.hasPending) {
+      this.addCrypto()
+      if (assembler.hasCrypto) assembler.pad()
+      return
+    }
+    if (this.pingPending && assembler.addPing()) this.pingPending = false
+    const update = cryptoReceiver.windowUpdate
+    if (update > 0 && assembler.addWindowUpdate(this.cryptoStreamId, update)) cryptoReceiver.onWindowUpdateSent()
+    if (this.applicationData) session.writeFrames(assembler, now)
+    // A probe has to be answered even when there is nothing left to say.
+    if (probing && assembler.frames === null) assembler.addPing()
+  }
+
+  private addCrypto(): void {
+    const { assembler, cryptoStreamId } = this
+    const { cryptoSend } = this.parts
+    const capacity = (offset: number): number => assembler.streamCapacity(cryptoStreamId, offset)
+    for (let chunk = cryptoSend.next(capacity); chunk !== undefined; chunk = cryptoSend.next(capacity)) {
+      if (chunk.length === 0 || chunk.level !== assembler.level) return
+      assembler.addCrypto(chunk.offset, chunk.length, cryptoSend)
+      cryptoSend.onSent(chunk)
+    }
+  }
+
+  private finishPacket(now: Micros, acked: boolean, probe: boolean): number {
+    const { assembler } = this
+    const { sentPackets, received, liveness } = this.parts
+    const length = assembler.endPacket()
+    const { frames } = assembler
+    sentPackets.onPacketSent(now, this.nextPacketNumber++, length, assembler.level, frames, assembler.hasCrypto)
+    if (acked) received.onAckSent()
+    if (frames !== null) {
+      if (probe) sentPackets.takeProbe()
+      liveness.onAckElicitingSent(now)
+    }
+    this.packetsSent++
+    this.bytesSent += length
+    return length
+  }
+
+  private buildClose(now: Micros): number {
+    const error = this.closing
+    if (error === undefined) return 0
+    this.closing = undefined
+    this.beginPacket(0, this.level, 0)
+    this.addAck(now)
+    this.assembler.addConnectionClose(error.wireCode, error.details)
+    const length = this.assembler.endPacket()
+    this.nextPacketNumber++
+    this.packetsSent++
+    this.bytesSent += length
+    return length
+  }
+}
