@@ -1,0 +1,54 @@
+// What both load programs share: a number of requests, so many at a time, first some unmeasured ones.
+const WARM_UP = 2000
+
+/**
+ * Warms up, waits for the word, sends `requests` requests with `inFlight` at a time and reports to the parent.
+ * @param {(done: (error?: Error) => void) => void} send sends one request and calls back when its answer is complete
+ */
+export async function load(requests, inFlight, send) {
+  await round(WARM_UP, inFlight, send)
+  const go = told('go')
+  process.send({ warm: true })
+  await go
+  const times = new Float64Array(requests)
+  const started = performance.now()
+  await round(requests, inFlight, send, times)
+  const seconds = (performance.now() - started) / 1000
+  times.sort()
+  const at = (share) => times[Math.min(requests - 1, Math.floor(requests * share))]
+  const end = told('end')
+  process.send({ done: { seconds, p50: at(0.5), p99: at(0.99) } })
+  await end
+}
+
+function told(word) {
+  return new Promise((resolve) => {
+    process.channel.ref()
+    const listener = (message) => {
+      if (message !== word) return
+      process.off('message', listener)
+      resolve()
+    }
+    process.on('message', listener)
+  })
+}
+
+function round(requests, inFlight, send, times) {
+  return new Promise((resolve, reject) => {
+    let sent = 0
+    let answered = 0
+    const next = () => {
+      if (sent === requests) return
+      sent++
+      const at = performance.now()
+      send((error) => {
+        if (error !== undefined) return reject(error)
+        if (times !== undefined) times[answered] = performance.now() - at
+        answered++
+        if (answered === requests) resolve()
+        else next()
+      })
+    }
+    for (let i = 0; i < inFlight; i++) next()
+  })
+}
