@@ -20,6 +20,8 @@ import type { YamlSource } from './yaml-source.js'
 
 /** One UDP address with what it speaks and how it proves itself. */
 export interface ListenerConfig {
+  /** Where the address is written. */
+  readonly at: { readonly file: string; readonly line: number; readonly column: number }
   readonly address: HostPort
   readonly certificates: readonly LoadedCertificate[]
   readonly versions: readonly QuicVersion[]
@@ -42,6 +44,8 @@ export interface GatewayConfig extends Omit<GatewayFile, 'listeners' | 'routes' 
   /** In the order in which they are tried. */
   readonly entries: readonly RouteEntry<Route>[]
   readonly stateDir: string | undefined
+  /** Where the state directory is written. */
+  readonly stateDirAt: { readonly file: string; readonly line: number; readonly column: number }
 }
 
 /**
@@ -62,7 +66,8 @@ export function loadGatewayConfig(file: string, environment: NodeJS.ProcessEnv =
   const entries = orderAndCheck(routes, problems)
   if (problems.length > 0) throw new ConfigError(problems)
   const stateDir = value.stateDir === undefined ? undefined : resolve(base, value.stateDir)
-  return { ...value, file: source.file, listeners, routes, entries, stateDir }
+  const stateDirAt = { file: source.file, ...source.position(['stateDir']) }
+  return { ...value, file: source.file, listeners, routes, entries, stateDir, stateDirAt }
 }
 
 function loadListener(
@@ -88,7 +93,8 @@ function loadListener(
     }
   })
   const versions = listener.versions?.map((label) => versionByLabel(label)!) ?? supportedVersions
-  return { address: listener.address, certificates, versions, transport: listener.transport ?? {} }
+  const at = { file: source.file, ...source.position(['listeners', index, 'address']) }
+  return { at, address: listener.address, certificates, versions, transport: listener.transport ?? {} }
 }
 
 function readPem(
@@ -101,8 +107,8 @@ function readPem(
   try {
     return readFileSync(file)
   } catch (error) {
-    const remedy = '; name a PEM file, or make one for development with "quicgate cert"'
-    problems.push(source.problem(path, `cannot read ${what} ${displayPath(file)}: ${readFailure(error)}${remedy}`))
+    const remedy = `name a PEM file, or make one for development: quicgate cert --dir ${displayPath(dirname(file))}`
+    problems.push(source.problem(path, `cannot read ${what} ${displayPath(file)}: ${readFailure(error)}; ${remedy}`))
     return undefined
   }
 }

@@ -1,0 +1,90 @@
+/** One line for each request: what was asked, where it went, how long each part took, and who failed if it failed. */
+import type { Logger } from '../observe/logger.js'
+
+/** Who ended an exchange, in one word. docs/access-log.md says what each means. */
+export type Outcome =
+  | 'ok'
+  | 'bad_request'
+  | 'no_route'
+  | 'client_reset'
+  | 'client_gone'
+  | 'client_timeout'
+  | 'upstream_refused'
+  | 'upstream_unresolved'
+  | 'upstream_unreachable'
+  | 'upstream_timeout'
+  | 'upstream_reset'
+  | 'upstream_tls'
+  | 'upstream_protocol'
+  | 'upstream_busy'
+  | 'gateway_stopping'
+  | 'gateway_error'
+
+/** One line. Times in milliseconds; undefined fields do not appear. */
+export interface AccessRecord {
+  /** Address and port of the QUIC peer. */
+  client: string
+  /** The client behind trusted proxies, when they name one. */
+  forwardedFor: string | undefined
+  method: string | undefined
+  host: string | undefined
+  /** Without the query, which often holds what should not be logged. */
+  path: string | undefined
+  route: string | undefined
+  upstream: string | undefined
+  status: number | undefined
+  outcome: Outcome
+  /** Why, when the outcome is not `ok`. */
+  reason: string | undefined
+  ms: {
+    /** Waiting for a place among the connections to the upstream. */
+    queue: number | undefined
+    /** Opening a connection; only if a new one was needed. */
+    connect: number | undefined
+    /** From the request being sent to the head of the response. */
+    firstByte: number | undefined
+    /** Of the response, how long the client was too slow to take more. */
+    clientStall: number | undefined
+    /** From the request's header block to the end of the stream. */
+    total: number
+  }
+  /** Content received from the client, and sent to it. */
+  bytesIn: number
+  bytesOut: number
+  /** Upstreams tried. */
+  attempts: number
+  /** 1xx responses of the upstream, which Google QUIC cannot carry. */
+  informational: number | undefined
+  /** Trailer fields of the request, which could not be passed on. */
+  droppedTrailers: number | undefined
+  quic: string
+  connection: string
+  stream: number
+  /** Smoothed round-trip time to the client. */
+  rtt: number
+}
+
+/** Takes finished records. */
+export interface AccessLog {
+  write(record: AccessRecord): void
+}
+
+/** Writes records as lines of `logger` with `log: "access"`, at level info, or warn when this side or an upstream failed. */
+export class LoggerAccessLog implements AccessLog {
+  private readonly logger: Logger
+
+  constructor(logger: Logger) {
+    this.logger = logger.child({ log: 'access' })
+  }
+
+  write(record: AccessRecord): void {
+    const failed = record.outcome.startsWith('upstream_') || record.outcome === 'gateway_error'
+    if (failed) this.logger.warn(record, 'request')
+    else this.logger.info(record, 'request')
+  }
+}
+
+/** Rounds to a microsecond's worth of digits: enough to tell phases apart, short enough to read. */
+export function roundMs(milliseconds: number): number {
+  return Math.round(milliseconds * 1000) / 1000
+}

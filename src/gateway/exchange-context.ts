@@ -1,0 +1,46 @@
+/** What an exchange needs of the world around it. */
+import type { GatewayConfig } from '../config/gateway-config.js'
+import type { UnderscorePolicy } from '../http/request-head.js'
+import type { HeaderList } from '../quic/spdy/header-list.js'
+import type { AccessLog } from './access-log.js'
+import type { RouteTable } from './route-table.js'
+import type { UpstreamPools } from './upstream-pools.js'
+
+/** Shared by all exchanges of a gateway. */
+export interface ExchangeContext {
+  /** What the gateway calls itself. */
+  readonly name: string
+  readonly routes: RouteTable
+  readonly upstreams: UpstreamPools
+  readonly forwarded: GatewayConfig['forwarded']
+  readonly underscores: UnderscorePolicy
+  readonly accessLog: AccessLog
+  /** Told of errors that should not be possible. */
+  onInternalError(error: Error): void
+}
+
+/** The connection that an exchange came on. */
+export interface ConnectionFacts {
+  readonly peer: { readonly address: string; readonly port: number }
+  /** Such as `Q036`. */
+  readonly version: string
+  readonly connectionId: string
+  /** Smoothed round-trip time in milliseconds, now. */
+  rtt(): number
+  /** Whether this side is ending the connection because the gateway stops. */
+  stopping(): boolean
+}
+
+/** What an exchange needs of its QUIC stream; QuicSpdyStream has it. */
+export interface ClientStream {
+  readonly id: number
+  read(): Uint8Array | undefined
+  readonly readEnded: boolean
+  readonly closed: boolean
+  stopReading(): void
+  write(data: Uint8Array, fin?: boolean): boolean
+  end(): void
+  reset(errorCode: number): void
+  writeHeaders(headers: HeaderList, fin: boolean): void
+  writeTrailers(headers: HeaderList): void
+}

@@ -1,0 +1,186 @@
+/** The gateway as a whole: listeners, secrets, routes, upstreams. */
+import { X509Certificate } from 'node:crypto'
+import { ConfigError } from '../config/config-error.js'
+import type { GatewayConfig, ListenerConfig } from '../config/gateway-config.js'
+import { formatHostPort } from '../config/values.js'
+import { NodeEngine } from '../endpoint/engines/node-engine.js'
+import { QuicServer } from '../endpoint/server.js'
+import type { ServerEvent } from '../endpoint/server.js'
+import { sessionOptions } from '../endpoint/transport-options.js'
+import type { TransportOptions } from '../endpoint/transport-options.js'
+import type { Logger } from '../observe/logger.js'
+import { StaticProofSource } from '../quic/crypto/proof.js'
+import { LoggerAccessLog } from './access-log.js'
+import type { ExchangeContext } from './exchange-context.js'
+import { GatewaySession } from './gateway-session.js'
+import { RouteTable } from './route-table.js'
+import { loadSecrets } from './secrets.js'
+import type { GatewaySecrets } from './secrets.js'
+import { UpstreamPools } from './upstream-pools.js'
+
+const DAY_MS = 86_400_000
+/** A certificate that ends sooner is warned about. */
+const EXPIRY_WARNING_DAYS = 14
+
+/** Where one listener listens. */
+export interface ListenerAddress {
+  readonly host: string
+  readonly port: number
+}
+
+/** A running gateway. */
+export class Gateway {
+  private readonly servers: QuicServer[] = []
+  private readonly upstreams: UpstreamPools
+  private readonly context: ExchangeContext
+  private closing: Promise<void> | undefined
+  private cutting = false
+
+  private constructor(
+    private readonly config: GatewayConfig,
+    private readonly logger: Logger
+  ) {
+    this.upstreams = new UpstreamPools(config.upstreams)
+    this.context = {
+      name: config.name,
+      routes: new RouteTable(config.entries),
+      upstreams: this.upstreams,
+      forwarded: config.forwarded,
+      underscores: config.underscoreHeaders,
+      accessLog: config.log.access ? new LoggerAccessLog(logger) : { write: () => undefined },
+      onInternalError: (err) => logger.error({ err }, 'this should not happen; please report it')
+    }
+  }
+
+  /**
+   * Opens every listener, or none.
+   * @throws ConfigError if an address cannot be listened at, or secrets cannot be kept
+   */
+  static async start(config: GatewayConfig, logger: Logger): Promise<Gateway> {
+    const gateway = new Gateway(config, logger)
+    const secrets = gateway.loadSecrets()
+    gateway.warnOfExpiry()
+    try {
+      for (const listener of config.listeners) gateway.servers.push(await gateway.listen(listener, secrets))
+    } catch (error) {
+      await gateway.close()
+      throw error
+    }
+    return gateway
+  }
+
+  /** What listens, in the order of the configuration. */
+  get addresses(): ListenerAddress[] {
+    return this.servers.map(({ address }) => ({ host: address.address, port: address.port }))
+  }
+
+  /** Connections open now. */
+  get connectionCount(): number {
+    return this.servers.reduce((sum, server) => sum + server.connectionCount, 0)
+  }
+
+  /**
+   * Stops: no new connections, GOAWAY to all, running requests get `drainMs` (default 0) to finish, then everything is
+   * closed. Safe to call twice; the first call decides.
+   */
+  close(o: { drainMs?: number } = {}): Promise<void> {
+    return (this.closing ??= this.drainAndClose(o.drainMs ?? 0))
+  }
+
+  private async drainAndClose(drainMs: number): Promise<void> {
+    const timer = setTimeout(() => (this.cutting = true), Math.max(0, drainMs - 1))
+    if (drainMs === 0) this.cutting = true
+    await Promise.all(this.servers.map((server) => server.close({ drainMs })))
+    clearTimeout(timer)
+    await this.upstreams.destroy()
+  }
+
+  private loadSecrets(): GatewaySecrets {
+    const { stateDir, stateDirAt } = this.config
+    try {
+      return loadSecrets(stateDir, new NodeEngine(), (message) => this.logger.warn(message))
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      const message = `stateDir: cannot keep secrets in ${stateDir}: ${reason}; name a directory that this user may write`
+      throw new ConfigError([{ ...stateDirAt, message }])
+    }
+  }
+
+  private async listen(listener: ListenerConfig, secrets: GatewaySecrets): Promise<QuicServer> {
+    const transport = transportOptions(listener)
+    const options = sessionOptions('server', transport)
+    const stopping = (): boolean => this.cutting
+    let server: QuicServer
+    try {
+      server = await QuicServer.listen({
+        ...listener.address,
+        proofSource: new StaticProofSource(listener.certificates.map(({ key }) => key)),
+        serverConfig: secrets.serverConfig,
+        tokenSecret: secrets.tokenSecret,
+        versions: listener.versions,
+        transport,
+        createSession: (connection) => new GatewaySession(connection, options, this.context, stopping),
+        onEvent: (event) => this.onEvent(event)
+      })
+    } catch (error) {
+      throw new ConfigError([{ ...listener.at, message: listenFailure(listener, error) }])
+    }
+    const { address } = server
+    const versions = listener.versions.map((version) => version.label)
+    const at = formatHostPort({ host: address.address, port: address.port })
+    this.logger.info({ address: at, versions, routes: this.config.routes.length }, `listening for QUIC on ${at} (UDP)`)
+    return server
+  }
+
+  private onEvent(event: ServerEvent): void {
+    if (event.type === 'socket-error') {
+      this.logger.warn({ err: event.error }, 'socket error')
+      return
+    }
+    const { connection } = event
+    const { address, port } = connection.peerAddress
+    const facts = { connection: connection.connectionId.toString(), client: formatHostPort({ host: address, port }) }
+    if (event.type === 'connection-opened') {
+      this.logger.debug({ ...facts }, 'connection opened')
+      return
+    }
+    const { error, fromPeer } = event
+    const quic = connection.version.label
+    this.logger.debug({ ...facts, quic, error: error.code, fromPeer, reason: error.details }, 'connection closed')
+  }
+
+  private warnOfExpiry(): void {
+    for (const { certificates } of this.config.listeners) {
+      for (const { file, key } of certificates) {
+        const { validTo } = new X509Certificate(key.chain[0])
+        const days = Math.floor((Date.parse(validTo) - Date.now()) / DAY_MS)
+        if (days >= EXPIRY_WARNING_DAYS) continue
+        const words = days < 0 ? 'has expired: clients will refuse it' : `expires in ${days} days`
+        this.logger.warn({ certificate: file, validTo, days }, `certificate ${file} ${words}; renew it`)
+      }
+    }
+  }
+}
+
+/** The endpoint counts its idle timeout in seconds. */
+function transportOptions({ transport }: ListenerConfig): TransportOptions {
+  const { idleTimeout, ...rest } = transport
+  return idleTimeout === undefined ? rest : { ...rest, idleTimeoutSeconds: Math.ceil(idleTimeout / 1000) }
+}
+
+function listenFailure({ address }: ListenerConfig, error: unknown): string {
+  const at = formatHostPort(address)
+  switch ((error as NodeJS.ErrnoException).code) {
+    case 'EADDRINUSE':
+      return `${at} (UDP) is in use by another program; stop that one or choose another port`
+    case 'EACCES':
+      return `this user may not listen on ${at}; choose a port above 1023 or grant CAP_NET_BIND_SERVICE`
+    case 'EADDRNOTAVAIL':
+      return `this machine has no address ${address.host}; name one of its own, 0.0.0.0 or [::]`
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return `"${address.host}" does not resolve; name an IP address of this machine`
+    default:
+      return `cannot listen on ${at}: ${error instanceof Error ? error.message : String(error)}`
+  }
+}

@@ -1,0 +1,45 @@
+/** The logger of the commands: JSON lines for machines, readable lines on a terminal. */
+import { pino, stdSerializers } from 'pino'
+import type { DestinationStream, Logger } from 'pino'
+import { PinoPretty } from 'pino-pretty'
+
+export type { Logger } from 'pino'
+
+/** Levels of {@link createLogger}, most talkative first. */
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent'
+
+/** All optional. */
+export interface LoggerOptions {
+  readonly level?: LogLevel
+  /** Readable lines instead of JSON; if left out, exactly when the output is a terminal. */
+  readonly pretty?: boolean
+  /** Where lines go; standard output if left out. */
+  readonly destination?: DestinationStream
+}
+
+/**
+ * A pino logger. Writes synchronously, so that the last line before an exit is not lost; errors are logged by name,
+ * code and message, with their stack at level debug and below only.
+ */
+export function createLogger(options: LoggerOptions = {}): Logger {
+  const level = options.level ?? 'info'
+  const withStack = level === 'debug' || level === 'trace'
+  const settings = {
+    level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    serializers: { err: (error: Error) => serializeError(error, withStack) }
+  }
+  const pretty = options.pretty ?? (options.destination === undefined && process.stdout.isTTY)
+  if (!pretty) return pino(settings, options.destination ?? pino.destination({ fd: 1, sync: true }))
+  const colorize = process.env.NO_COLOR === undefined
+  const stream = PinoPretty({ colorize, sync: true, translateTime: 'SYS:HH:MM:ss.l', destination: options.destination ?? 1 })
+  return pino(settings, stream)
+}
+
+function serializeError(error: Error, withStack: boolean): object {
+  if (!(error instanceof Error)) return { message: String(error) }
+  const { name, message } = error
+  const code = (error as NodeJS.ErrnoException).code
+  return withStack ? stdSerializers.err(error) : { name, code, message }
+}
