@@ -30,6 +30,7 @@ export interface IssuedCertificate {
 /** A certificate that signs others. */
 export type Authority = IssuedCertificate
 
+const ORGANIZATION = 'quicgate development'
 const ECDSA = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
 const F4 = new Uint8Array([1, 0, 1])
 const RSA = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256', publicExponent: F4, modulusLength: 2048 }
@@ -43,7 +44,7 @@ export async function issueAuthority(days: number): Promise<Authority> {
   const certificate = await X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumber(),
     // The random part keeps authorities made one after another apart in trust stores.
-    name: [{ O: ['quicgate development'] }, { CN: [`quicgate CA ${hostname().slice(0, 40)} ${randomBytes(3).toString('hex')}`] }],
+    name: [{ O: [ORGANIZATION] }, { CN: [`quicgate CA ${hostname().slice(0, 40)} ${randomBytes(3).toString('hex')}`] }],
     notBefore: anHourAgo(),
     notAfter,
     signingAlgorithm: ECDSA,
@@ -70,7 +71,7 @@ export async function issueServerCertificate(
   const certificate = await X509CertificateGenerator.create({
     serialNumber: serialNumber(),
     // A common name has at most 64 characters; nobody reads it for the host.
-    subject: [{ O: ['quicgate development'] }, { CN: [hosts[0]!.slice(0, 64)] }],
+    subject: [{ O: [ORGANIZATION] }, { CN: [hosts[0]!.slice(0, 64)] }],
     issuer: issuer.subjectName,
     notBefore: anHourAgo(),
     notAfter,

@@ -8,7 +8,6 @@ import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { CertificateError } from '../quic/crypto/proof.js'
 import { proofKeyProblem } from '../quic/crypto/proof-signature.js'
-import { issueAuthority, issueServerCertificate } from './certificate-issuer.js'
 import type { Authority, IssuedCertificate, ServerKeyType } from './certificate-issuer.js'
 
 /** The longest validity, days: that of the authority. */
@@ -72,6 +71,8 @@ export async function createDevelopmentCertificates(
   await makeDirectory(options.dir)
   if (!options.force) await refuseExisting([certPath, keyPath])
   const existing = await readAuthority(caPath, caKeyPath)
+  // Loaded late because it is slow to load, and most programs that can make certificates do not.
+  const { issueAuthority, issueServerCertificate } = await import('./certificate-issuer.js')
   const authority = existing ?? (await issueAuthority(MAX_DAYS))
   if (existing === undefined) await writePair(caPath, caKeyPath, authority)
   const notAfter = new Date(Math.min(Date.now() + days * MS_PER_DAY, authority.notAfter.getTime()))

@@ -25,7 +25,7 @@ export const MAX_CHAIN_CERTIFICATES = 64
 /**
  * Compresses a chain (DER, leaf first) into the form every peer understands: nothing taken from the peer's cache.
  *
- * @throws RangeError if the chain is over {@link MAX_CHAIN_CERTIFICATES} certificates or {@link MAX_INFLATED_CHAIN} bytes
+ * @throws RangeError above {@link MAX_CHAIN_CERTIFICATES} certificates or {@link MAX_INFLATED_CHAIN} bytes
  */
 export function compressChain(chain: readonly Uint8Array[]): Uint8Array {
   const size = inflatedSize(chain)

@@ -1,6 +1,6 @@
 /**
  * Looks for a path of signatures from a server's certificate to an authority that is trusted (RFC 5280 §6, without
- * policies, name constraints and revocation).
+ * policies, name constraints and revocation): the platform does that only inside of a TLS connection.
  */
 import { X509Certificate } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
@@ -159,8 +159,9 @@ function leafUseProblem(fields: CertificateFields): string | undefined {
 
 function authorityUseProblem(issuer: PathCertificate, path: readonly PathCertificate[]): string | undefined {
   const { fields, name } = issuer
+  // First, because the platform's idea of an authority includes it.
+  if (fields.certificateSigning === false) return `"${name}" may not sign certificates (key usage lacks keyCertSign)`
   if (!issuer.x509.ca) return `"${name}", which signed a certificate of the chain, is no certificate authority`
-  if (fields.certificateSigning === false) return `authority "${name}" may not sign certificates (key usage)`
   // Authorities that changed their own key do not count (RFC 5280 §6.1.4 (l)); the leaf never does.
   const below = path.filter((step, i) => i > 0 && step.subject !== step.issuer).length
   if (fields.pathLength !== undefined && below > fields.pathLength) {

@@ -44,7 +44,7 @@ export function signProof(key: KeyObject, data: Uint8Array): Uint8Array {
   return sign('sha256', data, key.asymmetricKeyType === 'rsa' ? { key, ...PSS } : { key, dsaEncoding: 'der' })
 }
 
-/** Whether `signature`, untrusted, is that of `data` under a public key in which {@link proofKeyProblem} finds no fault. */
+/** Whether an untrusted signature is that of `data`; {@link proofKeyProblem} finds no fault in the public key. */
 export function verifyProof(key: KeyObject, data: Uint8Array, signature: Uint8Array): boolean {
   const how = key.asymmetricKeyType === 'rsa' ? { key, ...PSS } : { key, dsaEncoding: 'der' as const }
   try {

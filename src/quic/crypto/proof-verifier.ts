@@ -21,7 +21,7 @@ export class CaProofVerifier implements ProofVerifier {
    * @throws CertificateError CA_UNREADABLE
    */
   constructor(options: { ca: readonly string[] }) {
-    this.#anchors = new TrustAnchors(options.ca.flatMap(readAuthorities))
+    this.#anchors = new TrustAnchors(readAuthorities(options.ca))
   }
 
   verify(proof: ProofParameters): string | undefined {
@@ -51,8 +51,8 @@ export class InsecureProofVerifier implements ProofVerifier {
   }
 }
 
-function readAuthorities(pem: string): PathCertificate[] {
-  const blocks = splitPemCertificates(pem)
+function readAuthorities(texts: readonly string[]): PathCertificate[] {
+  const blocks = texts.flatMap(splitPemCertificates)
   if (blocks.length === 0) {
     throw new CertificateError('CA_UNREADABLE', 'the list of authorities holds no certificate (expected PEM)')
   }
