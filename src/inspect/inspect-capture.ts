@@ -1,0 +1,169 @@
+/**
+ * The inspector: reads a capture directory and tells what was said in it. No other tool decrypts Google QUIC.
+ */
+import { ConnectionId } from '../quic/connection-id.js'
+import { Perspective } from '../quic/types.js'
+import { DatagramKind, DatagramPeek, peekDatagram } from '../quic/wire/public-header.js'
+import { parsePublicReset } from '../quic/wire/public-reset.js'
+import { tagName } from '../quic/wire/tags.js'
+import { parseVersionNegotiation } from '../quic/wire/version-negotiation.js'
+import { supportedVersions, versionByTag } from '../quic/wire/versions/registry.js'
+import { openCapture } from './capture.js'
+import type { Capture, CapturedDatagram } from './capture.js'
+import { CaptureError } from './capture-error.js'
+import { ConnectionDecoder } from './connection-decoder.js'
+import { KeyRing } from './key-ring.js'
+import { formatPacket, publicResetLines } from './packet-text.js'
+import type { PacketSummary } from './packet-text.js'
+import type { Inspection } from './report.js'
+
+/** How to inspect. */
+export interface InspectOptions {
+  /** Gets the text of every packet, several lines each, as soon as it is decoded. */
+  onPacket?: (text: string) => void
+}
+
+/**
+ * Inspects one capture directory, reading it once from front to back.
+ *
+ * Rejects with CaptureError if the directory cannot be read, or if its connections speak a version that is not
+ * supported.
+ */
+export async function inspectCapture(directory: string, options: InspectOptions = {}): Promise<Inspection> {
+  const inspector = new Inspector(await openCapture(directory), options)
+  return inspector.run()
+}
+
+class Inspector {
+  private readonly connections = new Map<string, ConnectionDecoder>()
+  /** The connection of the last packet on each client socket, for packets that leave the id out. */
+  private readonly current = new Map<number, ConnectionDecoder>()
+  private readonly unsupported = new Map<number, Set<string>>()
+  private readonly peeks = [new DatagramPeek(Perspective.Server), new DatagramPeek(Perspective.Client)] as const
+  private readonly keyRing: KeyRing
+  private datagrams = 0
+  private dropped = 0
+  private undecryptable = 0
+
+  constructor(
+    private readonly capture: Capture,
+    private readonly options: InspectOptions
+  ) {
+    this.keyRing = new KeyRing(capture)
+  }
+
+  async run(): Promise<Inspection> {
+    for await (const datagram of this.capture.datagrams()) this.take(datagram)
+    this.requireSupported()
+    return {
+      report: {
+        case: this.capture.name,
+        datagrams: this.datagrams,
+        undecryptable: this.undecryptable,
+        connections: [...this.connections.values()].map(connection => connection.report())
+      },
+      dropped: this.dropped,
+      unsupportedVersions: [...new Set([...this.unsupported.values()].flatMap(labels => [...labels]))],
+      problems: [...this.connections.values()].flatMap(connection => connection.problems)
+    }
+  }
+
+  private take(datagram: CapturedDatagram): void {
+    this.datagrams++
+    const summary: PacketSummary | undefined = this.options.onPacket && {
+      number: this.datagrams,
+      datagram,
+      protocol: 'GQUIC',
+      topics: [],
+      facts: [],
+      details: []
+    }
+    if (datagram.dropped) {
+      this.dropped++
+      summary?.topics.push('not delivered')
+    } else if (!this.decode(datagram, summary)) {
+      this.undecryptable++
+      summary?.topics.unshift('undecryptable')
+    }
+    if (summary !== undefined) this.options.onPacket!(formatPacket(summary))
+  }
+
+  /** Returns false for what cannot be decoded. */
+  private decode(datagram: CapturedDatagram, summary: PacketSummary | undefined): boolean {
+    const { bytes, conn } = datagram
+    const laterVersion = longHeaderVersion(bytes)
+    if (laterVersion !== undefined) return this.noteUnsupported(conn, laterVersion, summary)
+    const sender = datagram.from === 'client' ? Perspective.Client : Perspective.Server
+    const peek = this.peeks[sender]
+    if (!peekDatagram(bytes, 0, bytes.length, peek)) return false
+    const connection = this.connectionOf(conn, peek, bytes)
+    if (connection === undefined) return false
+    summary?.facts.push(`CID ${connection.connectionId}`)
+    if (peek.kind === DatagramKind.PublicReset) return showPublicReset(bytes, peek.bodyStart, summary)
+    if (peek.kind === DatagramKind.VersionNegotiation) return showVersions(bytes, peek.bodyStart, summary)
+    if (peek.versionTag !== 0 && versionByTag(peek.versionTag) === undefined) {
+      return this.noteUnsupported(conn, tagName(peek.versionTag), summary)
+    }
+    return connection.decode(bytes, sender, peek.versionTag, summary)
+  }
+
+  private connectionOf(conn: number, peek: DatagramPeek, bytes: Buffer): ConnectionDecoder | undefined {
+    if (!peek.hasConnectionId) return this.current.get(conn)
+    const id = ConnectionId.read(bytes, peek.connectionIdOffset).toString()
+    const key = `${conn} ${id}`
+    let connection = this.connections.get(key)
+    if (connection === undefined) {
+      connection = new ConnectionDecoder(conn, id, this.keyRing)
+      this.connections.set(key, connection)
+    }
+    this.current.set(conn, connection)
+    return connection
+  }
+
+  private noteUnsupported(conn: number, label: string, summary: PacketSummary | undefined): false {
+    const labels = this.unsupported.get(conn) ?? new Set()
+    this.unsupported.set(conn, labels.add(label))
+    summary?.facts.unshift(`version ${label} is not supported`)
+    return false
+  }
+
+  /**
+   * A probe in an unknown version, or one that the server turned down, is a fact of the capture; a connection that has
+   * keys but opened no packet because of its version is a capture for another program.
+   */
+  private requireSupported(): void {
+    for (const [conn, labels] of this.unsupported) {
+      const opened = [...this.connections.values()].some(c => c.conn === conn && c.opened > 0)
+      const hasKeys = this.capture.connections.some(c => c.conn === conn && c.keys.length > 0)
+      if (opened || !hasKeys) continue
+      const known = supportedVersions.map(version => version.label).join(', ')
+      throw new CaptureError(
+        'CAPTURE_VERSION_UNSUPPORTED',
+        `${this.capture.name} speaks ${[...labels].join(', ')}, which is not supported: give captures of ${known}`
+      )
+    }
+  }
+}
+
+/** The label in the long header that versions from Q044 on begin with: flags with the top bit, then the version. */
+function longHeaderVersion(bytes: Buffer): string | undefined {
+  if (bytes.length < 5 || (bytes[0]! & 0x80) === 0) return undefined
+  const label = bytes.toString('latin1', 1, 5)
+  return /^[QT]0\d\d$/.test(label) ? label : undefined
+}
+
+function showPublicReset(bytes: Buffer, bodyStart: number, summary: PacketSummary | undefined): boolean {
+  const reset = parsePublicReset(bytes, bodyStart, bytes.length)
+  if (reset === undefined) return false
+  summary?.topics.push('Public Reset')
+  summary?.details.push(...publicResetLines(reset))
+  return true
+}
+
+function showVersions(bytes: Buffer, bodyStart: number, summary: PacketSummary | undefined): boolean {
+  const tags = parseVersionNegotiation(bytes, bodyStart, bytes.length)
+  if (tags === undefined) return false
+  summary?.topics.push('Version Negotiation')
+  summary?.details.push(`versions: ${tags.map(tagName).join(' ')}`)
+  return true
+}

@@ -1,0 +1,69 @@
+/**
+ * The keys of a capture, ready to open packets with.
+ */
+import { NodeAeadProvider } from '../quic/crypto/node-aead.js'
+import type { PacketOpener } from '../quic/crypto/protection.js'
+import { EncryptionLevel, Perspective } from '../quic/types.js'
+import type { Capture, CapturedConnection, CapturedKeys } from './capture.js'
+import { CaptureError } from './capture-error.js'
+
+/** One key to try. */
+export interface TrialKey {
+  readonly level: EncryptionLevel
+  readonly opener: PacketOpener
+}
+
+const levels: Readonly<Record<string, EncryptionLevel>> = {
+  initial: EncryptionLevel.Initial,
+  forwardSecure: EncryptionLevel.ForwardSecure
+}
+
+/** All keys of a capture, by connection id and sender. */
+export class KeyRing {
+  private readonly provider = new NodeAeadProvider()
+  private readonly keys = new Map<string, TrialKey[]>()
+
+  /** Throws CaptureError for a key that does not fit its AEAD. */
+  constructor(private readonly capture: Capture) {
+    for (const connection of capture.connections) {
+      for (const [sender, side] of [[Perspective.Client, 'client'], [Perspective.Server, 'server']] as const) {
+        this.keys.set(ringKey(connection.connectionId, sender), this.trialKeys(connection, side))
+      }
+    }
+  }
+
+  /** The keys to try on packets that `sender` sent on a connection (hexadecimal id). */
+  find(connectionId: string, sender: Perspective): readonly TrialKey[] {
+    return this.keys.get(ringKey(connectionId, sender)) ?? []
+  }
+
+  private trialKeys(connection: CapturedConnection, side: 'client' | 'server'): TrialKey[] {
+    const found = new Map<string, TrialKey>()
+    for (const keys of connection.keys) {
+      // Later versions log more levels, which their own decoding will ask for.
+      const level = levels[keys.level]
+      const key = keys[`${side}Key`]
+      const iv = keys[`${side}Iv`]
+      // A 0-RTT key that the server never used has a client's half only.
+      if (level === undefined || key === undefined || iv === undefined) continue
+      // Both sides may have logged the same key.
+      if (!found.has(`${key}${iv}`)) found.set(`${key}${iv}`, { level, opener: this.opener(connection, keys, key, iv) })
+    }
+    return [...found.values()]
+  }
+
+  private opener(connection: CapturedConnection, keys: CapturedKeys, key: string, iv: string): PacketOpener {
+    const where = `${this.capture.name}: ${keys.level} key of connection ${connection.connectionId}`
+    if (!connection.aead) throw new CaptureError('CAPTURE_MALFORMED', `${where}: case.json does not name its aead`)
+    try {
+      return this.provider.createOpener(connection.aead, Buffer.from(key, 'hex'), Buffer.from(iv, 'hex'))
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error
+      throw new CaptureError('CAPTURE_MALFORMED', `${where}: ${error.message}; record the capture again`)
+    }
+  }
+}
+
+function ringKey(connectionId: string, sender: Perspective): string {
+  return `${connectionId.toLowerCase()} ${sender}`
+}
