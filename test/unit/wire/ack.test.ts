@@ -4,13 +4,14 @@ import { QuicError } from '../../../src/quic/errors.js'
 import type { AckFrame } from '../../../src/quic/wire/frames/frames.js'
 import { ClassicFrameCodec } from '../../../src/quic/wire/versions/classic-frame-codec.js'
 import { ackOf, FrameLog } from '../../helpers/frame-log.js'
+import type { LoggedFrame } from '../../helpers/frame-log.js'
 
 const little = new ClassicFrameCodec({ bigEndian: false })
 const big = new ClassicFrameCodec({ bigEndian: true })
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex')
 
-function parse(bytes: Uint8Array, codec = little): { largestAcked: number; ackDelay: number; ranges: [number, number][] } {
+function parse(bytes: Uint8Array, codec = little): Extract<LoggedFrame, { kind: 'ack' }> {
   const log = new FrameLog()
   codec.decode(bytes, 0, bytes.length, 1, 1, log)
   const frame = log.frames[0]!
@@ -25,7 +26,10 @@ function write(ack: AckFrame, space = 1400, codec = little): Buffer | undefined 
 
 /** Ranges, highest first, with at least one missing packet between them. */
 const ranges = fc
-  .array(fc.tuple(fc.integer({ min: 1, max: 1200 }), fc.integer({ min: 1, max: 70000 })), { minLength: 1, maxLength: 40 })
+  .array(fc.tuple(fc.integer({ min: 1, max: 1200 }), fc.integer({ min: 1, max: 70000 })), {
+    minLength: 1,
+    maxLength: 40
+  })
   .map(parts => {
     let at = 0
     const list: [number, number][] = []
