@@ -1,0 +1,72 @@
+/**
+ * `quicgate serve`: files of a directory over QUIC.
+ */
+import { Option } from 'commander'
+import type { Command } from 'commander'
+import { readFileSync } from 'node:fs'
+import { formatHostPort } from '../config/values.js'
+import type { HostPort } from '../config/values.js'
+import { certifiedKeyFromPem, StaticProofSource } from '../quic/crypto/proof.js'
+import type { QuicVersion } from '../quic/wire/versions/version.js'
+import { FileServer } from '../serve/file-server.js'
+import type { ServedRequest } from '../serve/serve-stream.js'
+import { parseListen } from './arguments.js'
+import { CliError, closeOnSignal, say } from './output.js'
+import { parseVersions } from './versions.js'
+
+interface ServeFlags {
+  listen: HostPort
+  cert: string
+  key: string
+  root: string
+  recorded?: boolean
+  files?: boolean
+  quicVersion?: QuicVersion[]
+  quiet?: boolean
+}
+
+/** Adds the command to the program. */
+export function registerServe(program: Command): void {
+  program
+    .command('serve')
+    .description('serve the files of a directory over QUIC, as quic_server does')
+    .option('--listen <address>', 'UDP address to listen on', parseListen, { host: '127.0.0.1', port: 4433 })
+    .requiredOption('--cert <file>', 'certificate chain, PEM, leaf first (`quicgate cert` makes one to try)')
+    .requiredOption('--key <file>', 'private key of the leaf, PEM')
+    .requiredOption('--root <dir>', 'directory to serve')
+    .addOption(new Option('--recorded', 'the directory holds recorded responses (found out if not said)').conflicts('files'))
+    .option('--files', 'the directory holds plain files (found out if not said)')
+    .option('--quic-version <list>', 'versions to accept, such as Q036,Q035', parseVersions)
+    .option('--quiet', 'no line for each request')
+    .action(async (flags: ServeFlags) => {
+      const key = certifiedKeyFromPem(readPem('--cert', flags.cert), readPem('--key', flags.key))
+      const server = await FileServer.start({
+        ...flags.listen,
+        root: flags.root,
+        recorded: flags.recorded === true ? true : flags.files === true ? false : undefined,
+        proofSource: new StaticProofSource([key]),
+        versions: flags.quicVersion,
+        onRequest: flags.quiet === true ? undefined : (request, connection) => say(requestLine(request, connection.version.label))
+      })
+      const { content, address } = server
+      const what = content.kind === 'recorded' ? `${content.responses.size} recorded responses` : 'files'
+      say(`serving ${what} of ${flags.root} on UDP ${formatHostPort({ host: address.address, port: address.port })}`)
+      closeOnSignal(() => server.close(1_000))
+    })
+}
+
+function requestLine({ method, authority, path, status, bodyLength }: ServedRequest, version: string): string {
+  const shown = `${method} ${authority}${path}`.replaceAll(/[^\x20-\x7e]/g, '?')
+  return `${version} ${status === 0 ? '---' : status} ${bodyLength} ${shown}`
+}
+
+/** Reads a PEM file that a flag names. */
+export function readPem(flag: string, file: string): Buffer {
+  try {
+    return readFileSync(file)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    const why = code === 'ENOENT' ? 'does not exist' : code === 'EACCES' ? 'may not be read by this user' : `cannot be read (${code})`
+    throw new CliError(`${flag} ${file} ${why}: expected a PEM file; \`quicgate cert\` makes one to try`)
+  }
+}

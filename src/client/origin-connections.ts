@@ -1,0 +1,127 @@
+/**
+ * One connection for each origin, shared by all requests to it, as a fetching client wants them.
+ */
+import { QuicClient } from '../endpoint/client.js'
+import type { TransportOptions } from '../endpoint/transport-options.js'
+import type { ProofVerifier } from '../quic/crypto/proof.js'
+import type { QuicVersion } from '../quic/wire/versions/version.js'
+import type { QuicSpdyClientSession } from '../quic/spdy/spdy-client-session.js'
+import { explainConnectionError } from './failure.js'
+import type { FailureContext } from './failure.js'
+import { HookedClientSession } from './hooked-client-session.js'
+
+export interface OriginConnectionsOptions {
+  readonly verifier: ProofVerifier
+  readonly versions: readonly QuicVersion[]
+  /** Dialled instead of every origin's own address. */
+  readonly connect?: { readonly host: string; readonly port: number }
+  readonly connectTimeoutMs: number
+  readonly transport?: TransportOptions
+}
+
+/** A connection, and how long it took to make. */
+export interface OriginConnection {
+  readonly session: QuicSpdyClientSession
+  /** Whom failures name. */
+  readonly context: FailureContext
+  /** From dialling until requests could be sent, ms. */
+  readonly connectMs: number
+  /** From dialling until the handshake was confirmed (the SHLO had arrived), ms; undefined before. */
+  handshakeMs: number | undefined
+}
+
+interface Live extends OriginConnection {
+  readonly client: QuicClient
+  /** Who waits for a free stream. */
+  readonly waiting: (() => void)[]
+}
+
+/** See the file comment. */
+export class OriginConnections {
+  private readonly connections = new Map<string, Promise<Live>>()
+
+  constructor(private readonly options: OriginConnectionsOptions) {}
+
+  /**
+   * A connection to the URL's origin on which a stream may be opened now, synchronously.
+   * Rejects with a RequestFailure.
+   */
+  async acquire(url: URL): Promise<OriginConnection> {
+    for (;;) {
+      const live = await this.connectionTo(url)
+      const { session } = live
+      if (!session.connection.connected || session.goAwayReceived) {
+        if (session.closeError !== undefined) throw explainConnectionError(session.closeError, live.context)
+        this.connections.delete(url.origin)
+        continue
+      }
+      if (session.canOpenStream) return live
+      await new Promise<void>((resolve) => live.waiting.push(resolve))
+    }
+  }
+
+  /** Closes every connection. */
+  async close(): Promise<void> {
+    const all = await Promise.allSettled(this.connections.values())
+    this.connections.clear()
+    await Promise.all(all.map((one) => (one.status === 'fulfilled' ? one.value.client.close() : undefined)))
+  }
+
+  private connectionTo(url: URL): Promise<Live> {
+    let connection = this.connections.get(url.origin)
+    if (connection === undefined) {
+      connection = this.dial(url)
+      this.connections.set(url.origin, connection)
+    }
+    return connection
+  }
+
+  private async dial(url: URL): Promise<Live> {
+    const { verifier, versions, connectTimeoutMs, transport } = this.options
+    const serverName = url.hostname.replace(/^\[|\]$/g, '')
+    const serverPort = url.port === '' ? 443 : Number(url.port)
+    const { host, port } = this.options.connect ?? { host: serverName, port: serverPort }
+    const target = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+    const context: FailureContext = { target, serverName, timeoutMs: connectTimeoutMs }
+    const startedAt = performance.now()
+    const waiting: (() => void)[] = []
+    let handshakeMs: number | undefined
+    const wakeAll = (): void => {
+      for (const wake of waiting.splice(0)) wake()
+    }
+    const hooks = {
+      onCanOpenStream: wakeAll,
+      onGoAway: wakeAll,
+      onClosed: wakeAll,
+      onConfirmed: () => {
+        handshakeMs = performance.now() - startedAt
+      }
+    }
+    try {
+      const client = await QuicClient.connect({
+        host,
+        port,
+        serverName,
+        serverPort,
+        verifier,
+        versions,
+        transport,
+        connectTimeoutMs,
+        createSession: (connection) => new HookedClientSession(connection, hooks, transport)
+      })
+      const connectMs = performance.now() - startedAt
+      return {
+        client,
+        session: client.session,
+        context,
+        connectMs,
+        waiting,
+        get handshakeMs() {
+          return handshakeMs
+        }
+      }
+    } catch (error) {
+      throw explainConnectionError(error, context)
+    }
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * The forwarder's configuration file.
+ */
+import { dirname, resolve } from 'node:path'
+import { z } from 'zod'
+import { supportedVersions } from '../quic/wire/versions/registry.js'
+import type { ConfigProblem } from './config-error.js'
+import { ConfigError } from './config-error.js'
+import { loadYaml } from './load-yaml.js'
+import type { HostPort } from './values.js'
+import { duration, hostPort, oneOrMore, parseHostPort } from './values.js'
+
+const versionLabels = supportedVersions.map((version) => version.label)
+
+const gatewayUrl = z
+  .string({ error: 'expected an https URL such as https://gateway.example:443' })
+  .transform((text, context) => {
+    const url = URL.canParse(text) ? new URL(text) : undefined
+    if (url === undefined || url.protocol !== 'https:') {
+      context.addIssue(`expected an https URL such as https://gateway.example:443, not "${text}"`)
+      return z.NEVER
+    }
+    if (url.pathname !== '/' || url.search !== '' || url.hash !== '' || url.username !== '') {
+      context.addIssue('only scheme, host and port are used here; the path comes with each request')
+      return z.NEVER
+    }
+    return url
+  })
+
+const authority = z.string().transform((text, context) => {
+  if (text === 'preserve') return undefined
+  if (parseHostPort(text.includes(':') ? text : `${text}:443`) === undefined || /[/@]/.test(text)) {
+    context.addIssue(`expected "preserve", or a host such as www.example or www.example:8443, not "${text}"`)
+    return z.NEVER
+  }
+  return text
+})
+
+/** The schema; its output form is {@link ForwarderConfig}. */
+export const forwarderSchema = z.strictObject({
+  /** TCP address that local programs send their requests to. */
+  listen: hostPort().describe('TCP address that local programs send their requests to'),
+  gateway: z.strictObject({
+    url: gatewayUrl.describe('where the gateway is, and the name that its certificate carries'),
+    connect: hostPort().optional().describe('address to dial instead of the one in the URL'),
+    ca: oneOrMore(z.string()).optional().describe('PEM files of authorities to trust instead of the public ones'),
+    insecure: z.boolean().default(false).describe('accept any certificate; for experiments only'),
+    versions: z
+      .array(z.enum(versionLabels as [string, ...string[]]))
+      .min(1)
+      .optional()
+      .describe('QUIC versions to offer, preferred first')
+  }),
+  authority: authority
+    .optional()
+    .describe('host that requests are for: "preserve" takes the one in the request (default), else this one'),
+  timeouts: z
+    .strictObject({
+      connect: duration(100, 120_000).default(10_000).describe('how long a handshake may take'),
+      wait: duration(100, 120_000).default(5_000).describe('how long a request waits for a connection or a free stream'),
+      idle: duration(1_000, 600_000).default(30_000).describe('after how long an unused connection ends'),
+      drain: duration(0, 600_000).default(5_000).describe('how long running requests may go on when it is stopped')
+    })
+    .prefault({}),
+  backoff: z
+    .strictObject({
+      first: duration(10, 60_000).default(200).describe('first pause between attempts to connect'),
+      longest: duration(10, 600_000).default(30_000).describe('longest pause between attempts to connect')
+    })
+    .prefault({}),
+  maxWaiting: z.int().min(0).max(100_000).default(1024).describe('how many requests may wait at a time'),
+  log: z
+    .strictObject({
+      level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+      requests: z.boolean().default(true).describe('one line for each request')
+    })
+    .prefault({})
+})
+
+/** What a forwarder needs to know. Times in milliseconds, file names absolute. */
+export type ForwarderConfig = z.output<typeof forwarderSchema>
+
+/** The name in messages about what goes beyond the schema. */
+const what = 'the forwarder configuration'
+
+/**
+ * Reads a forwarder's configuration; file names in it are relative to it.
+ * @throws ConfigError with every problem, each `file:line:column: message`
+ */
+export function loadForwarderConfig(file: string, environment: NodeJS.ProcessEnv = process.env): ForwarderConfig {
+  const { value, source } = loadYaml(file, forwarderSchema, what, environment)
+  const problems: ConfigProblem[] = []
+  if (value.gateway.insecure && value.gateway.ca !== undefined) {
+    problems.push(source.problem(['gateway', 'insecure'], 'insecure accepts any certificate, so ca has no effect; remove one of them', 'key'))
+  }
+  if (value.backoff.longest < value.backoff.first) {
+    problems.push(source.problem(['backoff', 'longest'], 'must not be shorter than backoff.first'))
+  }
+  if (problems.length > 0) throw new ConfigError(problems)
+  const base = dirname(file)
+  return { ...value, gateway: { ...value.gateway, ca: value.gateway.ca?.map((path) => resolve(base, path)) } }
+}
+
+/** The configuration that flags alone make: the schema's defaults around them. */
+export function forwarderConfigFromFlags(flags: {
+  listen: HostPort
+  to: URL
+  connect?: HostPort
+  ca?: string[]
+  insecure?: boolean
+  versions?: string[]
+  authority?: string
+}): ForwarderConfig {
+  const defaults = forwarderSchema.parse({ listen: '127.0.0.1:8080', gateway: { url: 'https://gateway.invalid' } })
+  return {
+    ...defaults,
+    listen: flags.listen,
+    authority: flags.authority,
+    gateway: {
+      url: flags.to,
+      connect: flags.connect,
+      ca: flags.ca,
+      insecure: flags.insecure ?? false,
+      versions: flags.versions
+    }
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * The forwarder: a local HTTP server whose requests travel to a gateway over one QUIC connection.
+ */
+import type { Logger } from 'pino'
+import type { FailureContext, RequestFailure } from '../client/failure.js'
+import { HookedClientSession } from '../client/hooked-client-session.js'
+import type { ClientSessionHooks } from '../client/hooked-client-session.js'
+import { createVerifier } from '../client/trust.js'
+import type { ForwarderConfig } from '../config/forwarder-schema.js'
+import { formatHostPort } from '../config/values.js'
+import type { HostPort } from '../config/values.js'
+import { QuicClient } from '../endpoint/client.js'
+import { supportedVersions, versionByLabel } from '../quic/wire/versions/registry.js'
+import type { QuicSpdyClientSession } from '../quic/spdy/spdy-client-session.js'
+import type { QuicVersion } from '../quic/wire/versions/version.js'
+import { Exchange } from './exchange.js'
+import type { ExchangeContext, ExchangeRecord } from './exchange.js'
+import { GatewayConnection } from './gateway-connection.js'
+import type { GatewayConnectionEvent } from './gateway-connection.js'
+import { LocalServer } from './local-server.js'
+import { badRequest, sendFailure } from './send-failure.js'
+import { translateRequest } from './translate.js'
+
+/** What the forwarder calls itself in Via and Proxy-Status. */
+export const FORWARDER_NAME = 'quicgate-forward'
+
+type GatewayEvent = GatewayConnectionEvent<QuicSpdyClientSession>
+
+/** A running forwarder. */
+export class Forwarder {
+  private constructor(
+    private readonly config: ForwarderConfig,
+    private readonly logger: Logger,
+    private readonly pool: GatewayConnection<QuicSpdyClientSession>,
+    private readonly failureContext: FailureContext
+  ) {}
+
+  private server: LocalServer | undefined
+
+  /**
+   * Listens and begins to connect; does not wait for the gateway. Rejects with the system's error if it cannot listen,
+   * with CertificateError if a CA file cannot be used.
+   */
+  static async start(config: ForwarderConfig, logger: Logger): Promise<Forwarder> {
+    const context = failureContextOf(config)
+    const hooks: ClientSessionHooks = {
+      onCanOpenStream: (session) => pool.release(session),
+      onGoAway: (session) => pool.goAway(session)
+    }
+    const dial = dialer(config, hooks)
+    const pool: GatewayConnection<QuicSpdyClientSession> = new GatewayConnection({
+      dial,
+      context,
+      waitMs: config.timeouts.wait,
+      maxWaiting: config.maxWaiting,
+      backoffMs: [config.backoff.first, config.backoff.longest],
+      onEvent: (event) => logGatewayEvent(logger, event, context)
+    })
+    const forwarder = new Forwarder(config, logger, pool, context)
+    await forwarder.listen()
+    pool.start()
+    return forwarder
+  }
+
+  /** Where it listens. */
+  get address(): HostPort {
+    return this.server!.address
+  }
+
+  /** Whether a connection to the gateway stands. */
+  get connected(): boolean {
+    return this.pool.connected
+  }
+
+  /** Why the last attempt to reach the gateway failed, if the one before the next did. */
+  get failure(): RequestFailure | undefined {
+    return this.pool.failure
+  }
+
+  /** Lets running requests finish for the configured time, then closes everything. */
+  async close(): Promise<void> {
+    await this.server?.close(this.config.timeouts.drain)
+    await this.pool.close()
+  }
+
+  private async listen(): Promise<void> {
+    const { config, logger, pool, failureContext } = this
+    const exchanges: ExchangeContext = {
+      pool,
+      name: FORWARDER_NAME,
+      failureContext,
+      onDone: config.log.requests ? (record) => logExchange(logger, record) : undefined
+    }
+    const translation = {
+      authority: config.authority,
+      fallbackAuthority: config.gateway.url.host,
+      name: FORWARDER_NAME
+    }
+    this.server = await LocalServer.listen({
+      listen: config.listen,
+      name: FORWARDER_NAME,
+      onConnect: (target) => logger.info({ method: 'CONNECT', target, status: 501, outcome: 'refused' }, 'tunnel refused'),
+      onRequest: (request, response, url) => {
+        const translated = translateRequest(request, url, translation)
+        if (typeof translated === 'string') sendFailure(request, response, badRequest(translated), FORWARDER_NAME)
+        else new Exchange(request, response, translated, exchanges).start()
+      }
+    })
+  }
+}
+
+function failureContextOf({ gateway, timeouts }: ForwarderConfig): FailureContext {
+  const { host, port } = dialTarget(gateway)
+  return { target: formatHostPort({ host, port }), serverName: serverNameOf(gateway.url), timeoutMs: timeouts.connect }
+}
+
+function serverNameOf(url: URL): string {
+  return url.hostname.replace(/^\[|\]$/g, '')
+}
+
+function portOf(url: URL): number {
+  return url.port === '' ? 443 : Number(url.port)
+}
+
+function dialTarget({ url, connect }: ForwarderConfig['gateway']): HostPort {
+  return connect ?? { host: serverNameOf(url), port: portOf(url) }
+}
+
+/** Labels that the schema has checked, as versions. */
+function versionsOf(labels: readonly string[] | undefined): readonly QuicVersion[] {
+  return labels === undefined ? supportedVersions : labels.map((label) => versionByLabel(label)!)
+}
+
+function dialer(config: ForwarderConfig, hooks: ClientSessionHooks): (signal: AbortSignal) => Promise<QuicClient> {
+  const { gateway, timeouts } = config
+  const verifier = createVerifier({ ca: gateway.ca, insecure: gateway.insecure })
+  const versions = versionsOf(gateway.versions)
+  const transport = { idleTimeoutSeconds: Math.ceil(timeouts.idle / 1000) }
+  return (signal) =>
+    QuicClient.connect({
+      ...dialTarget(gateway),
+      serverName: serverNameOf(gateway.url),
+      serverPort: portOf(gateway.url),
+      verifier,
+      versions,
+      transport,
+      connectTimeoutMs: timeouts.connect,
+      signal,
+      createSession: (connection) => new HookedClientSession(connection, hooks, transport)
+    })
+}
+
+function logGatewayEvent(logger: Logger, event: GatewayEvent, context: FailureContext): void {
+  const gateway = context.target
+  switch (event.type) {
+    case 'connected': {
+      const { connection } = event.session
+      const { aead, keyExchange } = connection.describeHandshake()
+      const fields = { gateway, version: connection.version.label, connectionId: connection.connectionId.toString() }
+      logger.info({ ...fields, aead, keyExchange, attempts: event.attempts }, 'connected to the gateway')
+      break
+    }
+    case 'unreachable':
+      logger.warn({ gateway, code: event.failure.code }, `${event.failure.message}; trying again`)
+      break
+    case 'lost':
+      if (event.idle) logger.debug({ gateway }, 'unused connection closed')
+      else logger.warn({ gateway, code: event.failure.code }, event.failure.message)
+      break
+    case 'draining':
+      logger.info({ gateway, openStreams: event.openStreams }, 'the gateway is going away; new requests take a new connection')
+      break
+  }
+}
+
+function logExchange(logger: Logger, record: ExchangeRecord): void {
+  const { failure, totalMs, queueMs, ...fields } = record
+  const line = {
+    ...fields,
+    totalMs: Math.round(totalMs * 10) / 10,
+    queueMs: queueMs === undefined ? undefined : Math.round(queueMs * 10) / 10,
+    code: failure?.code,
+    why: failure?.cause
+  }
+  if (failure === undefined) logger.info(line, 'request')
+  else logger.warn(line, 'request')
+}
