@@ -30,7 +30,7 @@ export function seededRandom(seed: string): (length: number) => Uint8Array {
   }
 }
 
-/** The certificate and key of a recorded case: RSA in Chromium's `…-rsa` and others, ECDSA in `…-ecdsa`, quic-go's. */
+/** The certificate and key of a recorded case: ECDSA in Chromium's `…-ecdsa` and in quic-go's, RSA in all others. */
 export function recordedKey(name: string): CertifiedKey {
   const { server } = loadCase(name).info
   return certifiedKeyFromPem(server.certChain.map(pemOf).join('\n'), server.leafKeyPem)

@@ -9,10 +9,9 @@
  */
 import { QuicError, QuicErrorCode } from '../errors.js'
 import { describeMessage } from './handshake-describe.js'
+import { ENTRY_SIZE, HEADER_SIZE, MAX_HANDSHAKE_ENTRIES } from './handshake-layout.js'
+import { messageSize, readUint32, writeUint32 } from './handshake-layout.js'
 import { Tag, tagName, tagOf } from './tags.js'
-
-/** The most entries that a message may have. */
-export const MAX_HANDSHAKE_ENTRIES = 128
 
 /** The largest message, in bytes, that a {@link HandshakeMessageReader} takes unless told otherwise. */
 export const MAX_HANDSHAKE_MESSAGE_SIZE = 16 * 1024
@@ -20,9 +19,9 @@ export const MAX_HANDSHAKE_MESSAGE_SIZE = 16 * 1024
 /** Client hellos shorter than this, padding included, are an error (kClientHelloMinimumSize). */
 export const MIN_CLIENT_HELLO_SIZE = 1024
 
-const HEADER_SIZE = 8
-const ENTRY_SIZE = 8
 const PAD_BYTE = 0x2d
+const FIRST_BUFFER_SIZE = 2048
+const nothing = new Uint8Array(0)
 
 /** One handshake message. Values that it hands out are its own: do not modify them. */
 export class HandshakeMessage {
@@ -261,7 +260,7 @@ export class HandshakeMessage {
  * Cuts a stream of bytes into messages. After it has thrown it must not be used again: the stream is broken.
  */
 export class HandshakeMessageReader {
-  private buffer = new Uint8Array(2048)
+  private buffer = nothing
   private begin = 0
   private end = 0
   /** Bytes that must be there before looking again makes sense. */
@@ -281,7 +280,7 @@ export class HandshakeMessageReader {
       const held = this.buffered
       const target =
         held + bytes.length > this.buffer.length
-          ? new Uint8Array(Math.max(held + bytes.length, this.buffer.length * 2))
+          ? new Uint8Array(Math.max(held + bytes.length, this.buffer.length * 2, FIRST_BUFFER_SIZE))
           : this.buffer
       target.set(this.buffer.subarray(this.begin, this.end))
       this.buffer = target
@@ -311,50 +310,15 @@ export class HandshakeMessageReader {
     const bytes = this.buffer.slice(this.begin, this.begin + size.bytes)
     this.begin += size.bytes
     this.needed = HEADER_SIZE
+    if (this.buffered === 0) {
+      // Handshakes are short and connections long: hold nothing between messages.
+      this.buffer = nothing
+      this.begin = this.end = 0
+    }
     return HandshakeMessage.fromChecked(bytes)
   }
 }
 
-/**
- * How long the message at `begin` is, as far as can be told from `[begin, end)`: if not `complete`, `bytes` is how many
- * are needed to know more. Checks everything that the header and the index can get wrong.
- */
-function messageSize(b: Uint8Array, begin: number, end: number): { complete: boolean; bytes: number } {
-  const available = end - begin
-  if (available < HEADER_SIZE) return { complete: false, bytes: HEADER_SIZE }
-  const entries = b[begin + 4]! | (b[begin + 5]! << 8)
-  if (entries > MAX_HANDSHAKE_ENTRIES) {
-    throw new QuicError(QuicErrorCode.CRYPTO_TOO_MANY_ENTRIES, `${entries} entries`)
-  }
-  const base = HEADER_SIZE + entries * ENTRY_SIZE
-  if (available < base) return { complete: false, bytes: base }
-  let lastTag = -1
-  let lastOffset = 0
-  for (let at = begin + HEADER_SIZE; at < begin + base; at += ENTRY_SIZE) {
-    const tag = readUint32(b, at)
-    if (tag === lastTag) throw new QuicError(QuicErrorCode.CRYPTO_DUPLICATE_TAG, `Duplicate tag ${tagName(tag)}`)
-    if (tag < lastTag) throw new QuicError(QuicErrorCode.CRYPTO_TAGS_OUT_OF_ORDER, `Tag ${tagName(tag)} out of order`)
-    const offset = readUint32(b, at + 4)
-    if (offset < lastOffset) {
-      throw new QuicError(QuicErrorCode.CRYPTO_TAGS_OUT_OF_ORDER, `End offset: ${offset} vs ${lastOffset}`)
-    }
-    lastTag = tag
-    lastOffset = offset
-  }
-  return { complete: available >= base + lastOffset, bytes: base + lastOffset }
-}
-
 function badValue(tag: number): QuicError {
   return new QuicError(QuicErrorCode.INVALID_CRYPTO_MESSAGE_PARAMETER, `Bad ${tagName(tag)}`)
-}
-
-function readUint32(b: Uint8Array, i: number): number {
-  return (b[i]! | (b[i + 1]! << 8) | (b[i + 2]! << 16) | (b[i + 3]! << 24)) >>> 0
-}
-
-function writeUint32(b: Uint8Array, i: number, value: number): void {
-  b[i] = value
-  b[i + 1] = value >>> 8
-  b[i + 2] = value >>> 16
-  b[i + 3] = value >>> 24
 }

@@ -2,8 +2,12 @@ import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { certifiedChain } from '../../../src/quic/handshake/server/certified-chain.js'
 import { decompressChain } from '../../../src/quic/crypto/cert-compressor.js'
-import { defaultServerConfig, processClientConfig, processServerConfig } from '../../../src/quic/handshake/config.js'
-import { defaultClientConfig } from '../../../src/quic/handshake/config.js'
+import {
+  defaultClientConfig,
+  defaultServerConfig,
+  processClientConfig,
+  processServerConfig
+} from '../../../src/quic/handshake/config.js'
 import { QuicCryptoClientHandshake } from '../../../src/quic/handshake/client/client-handshake.js'
 import { CachedServerState } from '../../../src/quic/handshake/client/cached-server-state.js'
 import { QuicCryptoServerHandshake } from '../../../src/quic/handshake/server/server-handshake.js'
@@ -16,7 +20,13 @@ import { EncryptionLevel } from '../../../src/quic/types.js'
 import { MessageTag, Tag, tagName } from '../../../src/quic/wire/tags.js'
 import { HandshakeMessage } from '../../../src/quic/wire/handshake-message.js'
 import { versionByLabel } from '../../../src/quic/wire/versions/registry.js'
-import { FakeHost, recordedAuthority, recordedKey, recordedServerConfig, seededRandom } from '../../helpers/handshake-fixture.js'
+import {
+  FakeHost,
+  recordedAuthority,
+  recordedKey,
+  recordedServerConfig,
+  seededRandom
+} from '../../helpers/handshake-fixture.js'
 import type { RecordedMessage } from '../../helpers/recorded-handshake.js'
 import { recordedMessages } from '../../helpers/recorded-handshake.js'
 import { caseNames, loadCase } from '../../helpers/vectors.js'

@@ -46,7 +46,12 @@ export interface ClientHandshakeOptions {
   readonly userAgent?: string
 }
 
-type KeyContext = Pick<KeyScheduleInput, 'connectionId' | 'chlo' | 'serverConfig' | 'leafCertificate'>
+/** A full hello that waits for its answer. The cached state may change meanwhile, so what keys are bound to is here. */
+interface PendingHello {
+  readonly agreement: ClientKeyAgreement
+  readonly context: Pick<KeyScheduleInput, 'connectionId' | 'chlo' | 'serverConfig' | 'leafCertificate'>
+}
+
 type State = 'idle' | 'inchoate sent' | 'full sent' | 'complete'
 
 /** One connection's handshake. Every method may throw a QuicError, which ends the connection. */
@@ -55,13 +60,13 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
   private readonly cached: CachedServerState
   private state: State = 'idle'
   private helloCount = 0
-  /** The last hello sent. */
-  private chlo: Uint8Array = new Uint8Array(0)
+  /** SHA-256 of the last hello sent. */
+  private chloHash: Uint8Array = new Uint8Array(0)
   /** SNO of the last rejection. */
   private serverNonce: Uint8Array = new Uint8Array(0)
-  private agreement: ClientKeyAgreement | undefined
-  /** What the keys of the last full hello are bound to. The cached state may change before the SHLO comes. */
-  private keyContext: KeyContext | undefined
+  /** The last full hello, until the SHLO has come: nothing that keys follow from is kept longer than it is needed. */
+  private pending: PendingHello | undefined
+  private chosen: { aead: string; keyExchange: string } | undefined
   private certificates: readonly Uint8Array[] = []
   private established = false
 
@@ -85,7 +90,7 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     const { cached } = this
     if (cached.serverConfig !== undefined && cached.signature.length > 0) {
       // Trust may have changed and certificates may have run out since the proof was last looked at.
-      if (this.proofProblem(cached.chloHash) === undefined) cached.markProofValid()
+      if (this.proofProblem() === undefined) cached.markProofValid()
       else cached.clear()
     }
     this.sendHello()
@@ -104,8 +109,8 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
   describe(): HandshakeDescription {
     const { serverName, userAgent } = this.options
     return {
-      aead: this.agreement?.aead,
-      keyExchange: this.agreement?.keyExchange.name,
+      aead: this.chosen?.aead,
+      keyExchange: this.chosen?.keyExchange,
       serverName: isValidServerName(serverName) ? serverName : undefined,
       userAgent,
       certificates: this.certificates,
@@ -161,25 +166,21 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
       keyExchanges: this.options.keyExchanges ?? (['C255', 'P256'] as const)
     }
     const { chlo, agreement } = this.fillFullHello(preferences)
-    this.state = 'full sent'
-    this.agreement = agreement
-    this.send(chlo)
-
     const { aead, initialSecret, clientNonce, serverNonce } = agreement
+    this.state = 'full sent'
+    this.chosen = { aead, keyExchange: agreement.keyExchange.name }
     this.certificates = this.cached.chain
-    this.keyContext = {
+    const context = {
       connectionId: host.connectionId.bytes,
-      chlo: this.chlo,
+      chlo: chlo.serialize(),
       serverConfig: this.cached.serverConfigBytes,
       leafCertificate: this.certificates[0]!
     }
-    const keys = deriveKeys({
-      ...this.keyContext,
-      aead,
-      forwardSecure: false,
-      sharedSecret: initialSecret,
-      salt: Buffer.concat([clientNonce, serverNonce])
-    })
+    this.pending = { agreement, context }
+    this.send(chlo)
+
+    const salt = Buffer.concat([clientNonce, serverNonce])
+    const keys = deriveKeys({ ...context, aead, forwardSecure: false, sharedSecret: initialSecret, salt })
     if (host.version.traits.diversification) {
       host.setDiversifiedOpener(EncryptionLevel.Initial, (nonce): PacketOpener => {
         const server = diversifyServerKey(aead, keys.serverKey, keys.serverIv, nonce)
@@ -210,9 +211,10 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
   }
 
   private send(chlo: HandshakeMessage): void {
-    this.chlo = chlo.serialize()
+    const bytes = chlo.serialize()
+    this.chloHash = createHash('sha256').update(bytes).digest()
     this.host.neuterUnencryptedPackets()
-    this.host.sendHandshakeMessage(this.chlo)
+    this.host.sendHandshakeMessage(bytes)
   }
 
   private onRejection(rej: HandshakeMessage, level: EncryptionLevel): void {
@@ -221,10 +223,9 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     }
     const { cached, host } = this
     host.neuterUnencryptedPackets()
-    const chloHash = this.chloHash()
-    cached.update(rej, chloHash, host.helper.wallSeconds())
+    cached.update(rej, this.chloHash, host.helper.wallSeconds())
     this.serverNonce = rej.get(Tag.SNO) ?? this.serverNonce
-    this.verifyProof(chloHash)
+    this.verifyProof()
     this.sendHello()
   }
 
@@ -233,7 +234,8 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
       throw new QuicError(QuicErrorCode.CRYPTO_ENCRYPTION_LEVEL_INCORRECT, 'unencrypted SHLO message')
     }
     const { host, cached } = this
-    const { aead, keyExchange, clientNonce, serverNonce } = this.agreement!
+    const { agreement, context } = this.pending!
+    const { aead, keyExchange, clientNonce, serverNonce } = agreement
     this.checkVersions(shlo)
     const token = shlo.get(Tag.STK)
     if (token !== undefined) cached.sourceAddressToken = token
@@ -245,13 +247,8 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     if (sharedSecret === undefined) throw invalidHello('Key exchange failure')
     const negotiated = processServerConfig(shlo, this.options.config)
 
-    const keys = deriveKeys({
-      ...this.keyContext!,
-      aead,
-      forwardSecure: true,
-      sharedSecret,
-      salt: Buffer.concat([clientNonce, nonce.length > 0 ? nonce : serverNonce])
-    })
+    const salt = Buffer.concat([clientNonce, nonce.length > 0 ? nonce : serverNonce])
+    const keys = deriveKeys({ ...context, aead, forwardSecure: true, sharedSecret, salt })
     host.onConfigNegotiated(negotiated)
     const opener = host.aeadProvider.createOpener(aead, keys.serverKey, keys.serverIv)
     const sealer = host.aeadProvider.createSealer(aead, keys.clientKey, keys.clientIv)
@@ -259,6 +256,7 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     host.setSealer(EncryptionLevel.ForwardSecure, sealer)
     host.setSendLevel(EncryptionLevel.ForwardSecure)
     this.state = 'complete'
+    this.pending = undefined
     host.onHandshakeConfirmed()
   }
 
@@ -287,32 +285,27 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     if (this.state !== 'complete') {
       throw new QuicError(QuicErrorCode.CRYPTO_UPDATE_BEFORE_HANDSHAKE_COMPLETE, 'Early SCUP disallowed')
     }
-    const chloHash = this.chloHash()
-    this.cached.update(scup, chloHash, this.host.helper.wallSeconds())
-    this.verifyProof(chloHash)
+    this.cached.update(scup, this.chloHash, this.host.helper.wallSeconds())
+    this.verifyProof()
   }
 
   /** Verifies the cached proof unless there is none or it has been verified. */
-  private verifyProof(chloHash: Uint8Array): void {
+  private verifyProof(): void {
     if (this.cached.proofValid || this.cached.signature.length === 0) return
-    const problem = this.proofProblem(chloHash)
+    const problem = this.proofProblem()
     if (problem !== undefined) throw new QuicError(QuicErrorCode.PROOF_INVALID, `Proof invalid: ${problem}`)
     this.cached.markProofValid()
   }
 
-  private proofProblem(chloHash: Uint8Array): string | undefined {
+  private proofProblem(): string | undefined {
     const { cached } = this
     return this.options.verifier.verify({
       hostname: this.options.serverName,
       chain: cached.chain,
-      signedData: signedProofData(chloHash, cached.serverConfigBytes),
+      signedData: signedProofData(cached.chloHash, cached.serverConfigBytes),
       signature: cached.signature,
       wallSeconds: this.host.helper.wallSeconds()
     })
-  }
-
-  private chloHash(): Uint8Array {
-    return createHash('sha256').update(this.chlo).digest()
   }
 }
 

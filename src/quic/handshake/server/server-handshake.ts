@@ -50,7 +50,7 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
   private serverName: string | undefined
   private userAgent: string | undefined
   private certifiedKey: CertifiedKey | undefined
-  private agreement: KeyAgreement | undefined
+  private chosen: { aead: string; keyExchange: string } | undefined
   private established = false
   private done = false
 
@@ -83,8 +83,8 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
 
   describe(): HandshakeDescription {
     return {
-      aead: this.agreement?.aead,
-      keyExchange: this.agreement?.ephemeral.name,
+      aead: this.chosen?.aead,
+      keyExchange: this.chosen?.keyExchange,
       serverName: this.serverName,
       userAgent: this.userAgent,
       certificates: this.certifiedKey?.chain ?? [],
@@ -135,7 +135,7 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
     const shlo = this.buildServerHello(chlo, serverNonce, agreement.ephemeral.publicValue)
     writeServerConfig(shlo, this.options.config, negotiated)
 
-    this.agreement = agreement
+    this.chosen = { aead: agreement.aead, keyExchange: agreement.ephemeral.name }
     host.onConfigNegotiated(negotiated)
     this.installInitialKeys(agreement.aead, keys.initial)
     // The SHLO, and nothing else, goes out at level Initial: the client reads it with what it already has.
