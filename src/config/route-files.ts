@@ -44,7 +44,8 @@ export function expandPattern(pattern: string, base: string): string[] | string 
   try {
     names = readdirSync(directory)
   } catch (error) {
-    return `cannot read directory ${displayPath(directory)}: ${readFailure(error).replace('file', 'directory')}`
+    const reason = readFailure(error).replace('file', 'directory')
+    return `cannot read directory ${displayPath(directory)}: ${reason}; put route files there or correct the pattern`
   }
   const found = names.filter((entry) => matcher.test(entry) && !entry.startsWith('.')).sort()
   if (found.length === 0) return `no file matches ${displayPath(whole)}; put a route file there or correct the pattern`

@@ -29,6 +29,9 @@ function explain(source: YamlSource, schema: z.ZodType, issue: Issue, path: Valu
     const branch = closestBranch(issue.errors, value)
     if (branch !== undefined) return branch.flatMap((inner) => explain(source, schema, inner, [...path, ...inner.path]))
   }
+  if (issue.code === 'invalid_key') {
+    return issue.issues.map((inner) => source.problem(path, `${dotted(path)}: ${inner.message}`, 'key'))
+  }
   if (issue.code === 'unrecognized_keys') {
     const known = keysAt(schema, path)
     return issue.keys.map((key) => {
@@ -69,6 +72,7 @@ function sentence(issue: Issue, value: unknown): string {
 function expectation(issue: Issue): string {
   switch (issue.code) {
     case 'invalid_type':
+      if (!issue.message.startsWith('Invalid input')) return issue.message
       return `expected ${typeNames[issue.expected] ?? issue.expected}`
     case 'invalid_value':
       return `expected ${issue.values.map((value) => `"${String(value)}"`).join(' or ')}`
@@ -95,10 +99,19 @@ function show(value: unknown): string {
   return typeof value === 'string' ? `the text "${value}"` : `${String(value)}`
 }
 
-/** Of a union's alternatives the one that fits the kind of value that was written; undefined if none does. */
+/**
+ * Of a union's alternatives the one that fits best what was written, undefined if none has the right kind of value. Where
+ * even that one has unknown keys, only these are told of: what is missing follows from them.
+ */
 function closestBranch(branches: readonly (readonly Issue[])[], value: unknown): readonly Issue[] | undefined {
   if (value === undefined) return undefined
-  return branches.find((issues) => !issues.some((issue) => issue.path.length === 0 && issue.code === 'invalid_type'))
+  const fitting = branches.filter(
+    (issues) => !issues.some(({ path, code }) => path.length === 0 && (code === 'invalid_type' || code === 'invalid_union'))
+  )
+  const strangers = (issues: readonly Issue[]): Issue[] => issues.filter(({ code }) => code === 'unrecognized_keys')
+  const best = fitting.sort((a, b) => strangers(a).length - strangers(b).length || a.length - b.length)[0]
+  if (best === undefined) return undefined
+  return strangers(best).length > 0 ? strangers(best) : best
 }
 
 function valueAt(root: unknown, path: ValuePath): unknown {
