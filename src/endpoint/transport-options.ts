@@ -3,7 +3,7 @@
  */
 import { defaultClientConfig, defaultServerConfig, type QuicConfigProposal } from '../quic/handshake/config.js'
 import type { CongestionAlgorithm } from '../quic/recovery/sent-packet-manager.js'
-import { clientSessionDefaults, serverSessionDefaults, type SessionOptions } from '../quic/transport/session.js'
+import { clientSessionDefaults, serverSessionDefaults, type SessionOptions } from '../quic/transport/session-options.js'
 
 /** All optional. Sizes in bytes. */
 export interface TransportOptions {

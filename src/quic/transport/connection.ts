@@ -391,9 +391,9 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
 
   pollTransmit(now: Micros, out: Uint8Array): Transmit | undefined {
     this.now = now
-    const transmit = this.sender.poll(now, this.peerAddress, out)
-    if (transmit === undefined) this.wakeRequested = false
-    return transmit
+    // A wake from here on asks for another turn: the session may have news of what it writes now.
+    this.wakeRequested = false
+    return this.sender.poll(now, this.peerAddress, out)
   }
 
   // ---- what the handshake does to the connection ----

@@ -271,9 +271,11 @@ export class QuicDispatcher implements QuicEndpoint {
   }
 
   private onConnectionWake(member: Member): void {
-    if (member.queued) return
-    member.queued = true
-    this.writable.push(member)
+    this.touch(member)
+    if (!member.queued) {
+      member.queued = true
+      this.writable.push(member)
+    }
     this.o.onWake()
   }
 
