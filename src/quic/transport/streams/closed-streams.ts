@@ -1,0 +1,101 @@
+/**
+ * What remains of streams after they are closed: those whose peer has yet to say how much it sent, and those whose data
+ * has yet to be acknowledged.
+ */
+import { QuicError, QuicErrorCode } from '../../errors.js'
+import type { QuicFlowController } from './flow-controller.js'
+import type { QuicStreamCore } from './stream-core.js'
+import type { StreamIdManager } from './stream-id-manager.js'
+
+/** A peer that goes on opening streams beyond its limit, without ever ending the refused ones, is not served. */
+const MAX_REFUSED_PER_LIMIT = 10
+
+/** Book of closed streams of one session. */
+export class ClosedStreams {
+  /** Highest offset received on each stream that was closed before the peer's final offset was known. */
+  private readonly unsettled = new Map<number, number>()
+  /** Those of {@link unsettled} that were refused: they do not count as open, but the peer counts their bytes. */
+  private readonly refused = new Set<number>()
+  private readonly unacked = new Map<number, QuicStreamCore>()
+
+  constructor(
+    private readonly ids: StreamIdManager,
+    private readonly flowController: QuicFlowController
+  ) {}
+
+  /** Takes over a stream that just closed. */
+  add(stream: QuicStreamCore): void {
+    if (!stream.finalOffsetKnown) {
+      this.unsettled.set(stream.id, stream.flowController.highestReceived)
+      if (!stream.countsAsOpen) this.ids.count(stream.id, 1)
+    } else if (stream.countsAsOpen) {
+      this.ids.count(stream.id, -1)
+    }
+    stream.countsAsOpen = false
+    if (stream.hasUnackedData) this.unacked.set(stream.id, stream)
+    const owed = stream.settle()
+    if (owed > 0 && stream.countsForConnection) this.flowController.addConsumed(owed)
+  }
+
+  /** Notes that a stream was refused. Throws QuicError (TOO_MANY_OPEN_STREAMS) if that happened too often. */
+  addRefused(id: number): void {
+    if (this.refused.size >= this.ids.maxIncoming * MAX_REFUSED_PER_LIMIT) {
+      throw new QuicError(QuicErrorCode.TOO_MANY_OPEN_STREAMS, 'too many streams beyond the limit')
+    }
+    this.refused.add(id)
+    this.unsettled.set(id, 0)
+  }
+
+  /**
+   * Bytes up to `offset` of a closed stream were received, or declared by its final offset: they are credited to the
+   * connection's flow control. Throws QuicError if its window was exceeded.
+   */
+  raiseReceived(id: number, offset: number): void {
+    const highest = this.unsettled.get(id)
+    if (highest === undefined || offset <= highest) return
+    const increase = offset - highest
+    if (!this.flowController.raiseReceived(this.flowController.highestReceived + increase)) {
+      throw new QuicError(
+        QuicErrorCode.FLOW_CONTROL_RECEIVED_TOO_MUCH_DATA,
+        `closed stream ${id}: offset ${offset} violates flow control`
+      )
+    }
+    this.unsettled.set(id, offset)
+    this.flowController.addConsumed(increase)
+  }
+
+  /**
+   * The peer ended a closed stream: with FIN, RST_STREAM, or in headers.
+   * @returns whether the stream stops counting as open by that
+   */
+  settle(id: number): boolean {
+    if (!this.unsettled.delete(id) || this.refused.delete(id)) return false
+    this.ids.count(id, -1)
+    return true
+  }
+
+  /** A closed stream whose data may have to be sent again. */
+  unackedStream(id: number): QuicStreamCore | undefined {
+    return this.unacked.get(id)
+  }
+
+  get unackedCount(): number {
+    return this.unacked.size
+  }
+
+  /** To be called after an acknowledgement: lets go of a stream that needs nothing any more. */
+  release(stream: QuicStreamCore): void {
+    if (!stream.hasUnackedData) this.unacked.delete(stream.id)
+  }
+
+  /** The peer has no use for the data of a closed stream. */
+  abandon(id: number): void {
+    this.unacked.delete(id)
+  }
+
+  clear(): void {
+    this.unsettled.clear()
+    this.refused.clear()
+    this.unacked.clear()
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * Stream frames that were lost and wait to be sent again, with the boundaries they had: a peer through Q041 closes the
+ * connection over data that partly overlaps other data (quic_stream_sequencer_buffer.cc).
+ */
+
+/** A frame to repeat. Pooled by {@link LostFrameQueue}: valid until it is taken out. */
+export class LostFrame {
+  streamId = 0
+  offset = 0
+  length = 0
+  fin = false
+  next: LostFrame | undefined
+}
+
+/** First in, first out; entries are reused. */
+export class LostFrameQueue {
+  private head: LostFrame | undefined
+  private tail: LostFrame | undefined
+  private free: LostFrame | undefined
+
+  push(streamId: number, offset: number, length: number, fin: boolean): void {
+    const frame = this.free ?? new LostFrame()
+    this.free = frame.next
+    frame.streamId = streamId
+    frame.offset = offset
+    frame.length = length
+    frame.fin = fin
+    frame.next = undefined
+    if (this.tail === undefined) this.head = frame
+    else this.tail.next = frame
+    this.tail = frame
+  }
+
+  /** The frame that waits longest. */
+  get first(): LostFrame | undefined {
+    return this.head
+  }
+
+  /** Takes {@link first} out. */
+  shift(): void {
+    const frame = this.head
+    if (frame === undefined) return
+    this.head = frame.next
+    if (this.head === undefined) this.tail = undefined
+    frame.next = this.free
+    this.free = frame
+  }
+
+  clear(): void {
+    this.head = undefined
+    this.tail = undefined
+  }
+}
