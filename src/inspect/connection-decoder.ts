@@ -110,13 +110,14 @@ export class ConnectionDecoder {
   /**
    * Opens a data packet in place and decodes its frames.
    *
+   * @param versionTag what the packet's header names, 0 for nothing; a supported version
    * @param summary filled with what the packet says, if it is to be shown
    * @returns false if no key opens it
    */
   decode(bytes: Buffer, sender: Perspective, versionTag: number, summary: PacketSummary | undefined): boolean {
-    if (versionTag !== 0) this.namedVersion = versionByTag(versionTag)
     const side = this.sides[sender]
     const versions = this.candidates(versionTag)
+    if (versionTag !== 0) this.namedVersion = versions[0]
     if (!versions.some(version => this.open(bytes, side, version))) return false
     const { packet } = this
     side.largest = Math.max(side.largest, packet.packetNumber)
@@ -136,10 +137,9 @@ export class ConnectionDecoder {
     return true
   }
 
-  /** The versions a packet may be in: what it names, what its connection speaks, or any. */
+  /** The versions a packet may be in: the one it names, the one the client named last, or any. */
   private candidates(versionTag: number): readonly QuicVersion[] {
-    if (versionTag !== 0) return this.namedVersion === undefined ? [] : [this.namedVersion]
-    const known = this.namedVersion ?? this.lastVersion
+    const known = versionByTag(versionTag) ?? this.namedVersion
     return known === undefined ? supportedVersions : [known]
   }
 

@@ -39,6 +39,8 @@ class Inspector {
   /** The connection of the last packet on each client socket, for packets that leave the id out. */
   private readonly current = new Map<number, ConnectionDecoder>()
   private readonly unsupported = new Map<number, Set<string>>()
+  /** Client sockets that last named such a version: what follows there is not to be taken for another one. */
+  private readonly foreign = new Set<number>()
   private readonly peeks = [new DatagramPeek(Perspective.Server), new DatagramPeek(Perspective.Client)] as const
   private readonly keyRing: KeyRing
   private datagrams = 0
@@ -96,13 +98,17 @@ class Inspector {
     const sender = datagram.from === 'client' ? Perspective.Client : Perspective.Server
     const peek = this.peeks[sender]
     if (!peekDatagram(bytes, 0, bytes.length, peek)) return false
+    if (peek.kind === DatagramKind.Data && peek.versionTag === 0 && this.foreign.has(conn)) return false
     const connection = this.connectionOf(conn, peek, bytes)
     if (connection === undefined) return false
     summary?.facts.push(`CID ${connection.connectionId}`)
     if (peek.kind === DatagramKind.PublicReset) return showPublicReset(bytes, peek.bodyStart, summary)
     if (peek.kind === DatagramKind.VersionNegotiation) return showVersions(bytes, peek.bodyStart, summary)
-    if (peek.versionTag !== 0 && versionByTag(peek.versionTag) === undefined) {
-      return this.noteUnsupported(conn, tagName(peek.versionTag), summary)
+    if (peek.versionTag !== 0) {
+      if (versionByTag(peek.versionTag) === undefined) {
+        return this.noteUnsupported(conn, tagName(peek.versionTag), summary)
+      }
+      this.foreign.delete(conn)
     }
     return connection.decode(bytes, sender, peek.versionTag, summary)
   }
@@ -123,6 +129,7 @@ class Inspector {
   private noteUnsupported(conn: number, label: string, summary: PacketSummary | undefined): false {
     const labels = this.unsupported.get(conn) ?? new Set()
     this.unsupported.set(conn, labels.add(label))
+    this.foreign.add(conn)
     summary?.facts.unshift(`version ${label} is not supported`)
     return false
   }
@@ -136,10 +143,13 @@ class Inspector {
       const opened = [...this.connections.values()].some(c => c.conn === conn && c.opened > 0)
       const hasKeys = this.capture.connections.some(c => c.conn === conn && c.keys.length > 0)
       if (opened || !hasKeys) continue
+      // Packets of a version without this header look as if they named more versions: keep to what can be a label.
+      const named = [...labels].filter(label => /^[QT]\d{3}$/.test(label))
+      const spoken = (named.length > 0 ? named : [...labels]).join(' and ')
       const known = supportedVersions.map(version => version.label).join(', ')
       throw new CaptureError(
         'CAPTURE_VERSION_UNSUPPORTED',
-        `${this.capture.name} speaks ${[...labels].join(', ')}, which is not supported: give captures of ${known}`
+        `${this.capture.name} speaks ${spoken}, which is not supported: give captures of ${known}`
       )
     }
   }

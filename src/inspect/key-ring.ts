@@ -21,20 +21,27 @@ const levels: Readonly<Record<string, EncryptionLevel>> = {
 /** All keys of a capture, by connection id and sender. */
 export class KeyRing {
   private readonly provider = new NodeAeadProvider()
-  private readonly keys = new Map<string, TrialKey[]>()
+  private readonly ready = new Map<string, readonly TrialKey[]>()
 
-  /** Throws CaptureError for a key that does not fit its AEAD. */
-  constructor(private readonly capture: Capture) {
-    for (const connection of capture.connections) {
-      for (const [sender, side] of [[Perspective.Client, 'client'], [Perspective.Server, 'server']] as const) {
-        this.keys.set(ringKey(connection.connectionId, sender), this.trialKeys(connection, side))
-      }
-    }
-  }
+  constructor(private readonly capture: Capture) {}
 
-  /** The keys to try on packets that `sender` sent on a connection (hexadecimal id). */
+  /**
+   * The keys to try on packets that `sender` sent on a connection (hexadecimal id). They are made ready when first
+   * asked for: those of versions that are not supported may have another form.
+   *
+   * Throws CaptureError for a key that does not fit its AEAD.
+   */
   find(connectionId: string, sender: Perspective): readonly TrialKey[] {
-    return this.keys.get(ringKey(connectionId, sender)) ?? []
+    const name = `${connectionId} ${sender}`
+    let keys = this.ready.get(name)
+    if (keys === undefined) {
+      const side = sender === Perspective.Client ? 'client' : 'server'
+      keys = this.capture.connections
+        .filter(connection => connection.connectionId.toLowerCase() === connectionId)
+        .flatMap(connection => this.trialKeys(connection, side))
+      this.ready.set(name, keys)
+    }
+    return keys
   }
 
   private trialKeys(connection: CapturedConnection, side: 'client' | 'server'): TrialKey[] {
@@ -62,8 +69,4 @@ export class KeyRing {
       throw new CaptureError('CAPTURE_MALFORMED', `${where}: ${error.message}; record the capture again`)
     }
   }
-}
-
-function ringKey(connectionId: string, sender: Perspective): string {
-  return `${connectionId.toLowerCase()} ${sender}`
 }
