@@ -228,6 +228,14 @@ describe('a server accepts', () => {
     }
   })
 
+  it('nothing as confirmation before that', () => {
+    const server = makeServer()
+    server.receive(inchoate())
+    server.machine.onForwardSecurePacket()
+    expect(server.machine.confirmed).toBe(false)
+    expect(server.host.events).not.toContain('confirmed')
+  })
+
   it('one without a name', () => {
     const server = makeServer()
     server.receive(without(full(), Tag.SNI))
