@@ -1,0 +1,295 @@
+/**
+ * A server and its clients on simulated paths: one virtual clock, one seed, no sockets. The endpoints are driven through
+ * the same doors as by a real driver.
+ */
+import { createHash, type Hash } from 'node:crypto'
+import { configProposal, type TransportOptions } from '../../../src/endpoint/transport-options.js'
+import { ConnectionId } from '../../../src/quic/connection-id.js'
+import { NodeAeadProvider } from '../../../src/quic/crypto/node-aead.js'
+import { CaProofVerifier, StaticProofSource, type CertifiedKey } from '../../../src/quic/crypto/proof.js'
+import { QuicCryptoClientHandshake } from '../../../src/quic/handshake/client/client-handshake.js'
+import { ServerConfig, ServerConfigs } from '../../../src/quic/handshake/server/server-config.js'
+import { QuicCryptoServerHandshake } from '../../../src/quic/handshake/server/server-handshake.js'
+import { ServerNonces } from '../../../src/quic/handshake/server/server-nonce.js'
+import { SecretSourceAddressTokens } from '../../../src/quic/handshake/server/source-address-token.js'
+import { QuicConnection } from '../../../src/quic/transport/connection.js'
+import type { ConnectionVisitor } from '../../../src/quic/transport/connection-visitor.js'
+import { QuicDispatcher, type NewConnection } from '../../../src/quic/transport/dispatcher.js'
+import type { SessionConnection } from '../../../src/quic/transport/session-connection.js'
+import { TRANSMIT_BUFFER_SIZE, type QuicEndpoint } from '../../../src/quic/transport/transmit.js'
+import { Perspective, type Micros, type PeerAddress, type QuicHelper } from '../../../src/quic/types.js'
+import { supportedVersions } from '../../../src/quic/wire/versions/registry.js'
+import type { QuicVersion } from '../../../src/quic/wire/versions/version.js'
+import { recordedAuthority, recordedKey } from '../handshake-fixture.js'
+import { EventQueue } from './event-queue.js'
+import { Delay, Path, type NetworkNode } from './network.js'
+import { SeededRandom, simulatedHelper } from './seeded-random.js'
+
+// An RSA certificate: its signatures always have the same length, so that a trace follows from the seed alone.
+const CERTIFICATE_CASE = 'chromium56-v36-get-1k'
+const SERVER_NAME = 'www.example.org'
+const SERVER_ADDRESS: PeerAddress = { family: 4, address: '198.51.100.1', port: 443 }
+// Somewhere within the recorded certificate's life.
+const WALL_SECONDS_AT_START = 1_811_000_000
+const START: Micros = 1_234_567_000
+const MAX_TURNS_AT_ONE_TIME = 500
+
+let certificate: { key: CertifiedKey; authority: string } | undefined
+
+/** What makes a world. */
+export interface SimWorldOptions {
+  seed: number
+  /** What the server speaks. */
+  versions?: readonly QuicVersion[]
+  transport?: TransportOptions
+  createSession(connection: SessionConnection): ConnectionVisitor
+}
+
+/** What makes a client in a world. */
+export interface SimClientOptions<S extends ConnectionVisitor> {
+  /** What it offers, preferred first. */
+  versions?: readonly QuicVersion[]
+  transport?: TransportOptions
+  /** The path to the server, and back. 20 ms each way if nothing else is said. */
+  up?: NetworkNode[]
+  down?: NetworkNode[]
+  /** µs */
+  handshakeTimeout?: Micros
+  createSession(connection: SessionConnection): S
+}
+
+interface Party {
+  readonly endpoint: QuicEndpoint
+  readonly address: PeerAddress
+}
+
+interface Arrival {
+  readonly to: Party
+  readonly from: PeerAddress
+  readonly bytes: Uint8Array
+}
+
+/** One client: its connection, its session, and what passed on its path. */
+export class SimClient<S extends ConnectionVisitor> {
+  datagramsSent = 0
+  datagramsReceived = 0
+  bytesReceived = 0
+
+  constructor(
+    readonly connection: QuicConnection,
+    readonly session: S,
+    readonly address: PeerAddress,
+    readonly up: Path,
+    readonly down: Path
+  ) {}
+
+  /** The server's end of the connection, while it has one. */
+  serverSide(world: SimWorld): QuicConnection | undefined {
+    for (const connection of world.dispatcher.connections()) {
+      if (connection.connectionId.equals(this.connection.connectionId)) return connection
+    }
+    return undefined
+  }
+}
+
+/** The simulation. Time stands still but in {@link run} and {@link advance}. */
+export class SimWorld {
+  now: Micros = START
+  readonly random: SeededRandom
+  readonly dispatcher: QuicDispatcher
+  private readonly server: Party
+  private readonly clients: SimClient<ConnectionVisitor>[] = []
+  private readonly parties: Party[] = []
+  private readonly queue = new EventQueue<Arrival>()
+  private readonly hash: Hash = createHash('sha256')
+  private readonly buffer = new Uint8Array(TRANSMIT_BUFFER_SIZE)
+  private readonly aeadProvider = new NodeAeadProvider()
+  private readonly helper: QuicHelper
+  private turnsAtThisTime = 0
+
+  constructor(private readonly o: SimWorldOptions) {
+    this.random = new SeededRandom(o.seed)
+    this.helper = simulatedHelper(this.random.fork(), () => this.wallSeconds())
+    certificate ??= { key: recordedKey(CERTIFICATE_CASE), authority: recordedAuthority(CERTIFICATE_CASE) }
+    const random = this.helper.randomBytes
+    const config = ServerConfig.generate({
+      random,
+      wallSeconds: this.wallSeconds(),
+      aeads: this.aeadProvider.preference,
+      keyExchanges: ['C255', 'P256']
+    })
+    const handshakeOptions = {
+      configs: new ServerConfigs(config),
+      proofSource: new StaticProofSource([certificate.key]),
+      tokens: new SecretSourceAddressTokens(random(32), random),
+      serverNonces: new ServerNonces(random),
+      config: configProposal('server', o.transport ?? {})
+    }
+    this.dispatcher = new QuicDispatcher({
+      supportedVersions: this.versions,
+      onWake: () => {},
+      createConnection: (init: NewConnection) =>
+        new QuicConnection({
+          ...init,
+          perspective: Perspective.Server,
+          supportedVersions: this.versions,
+          helper: this.helper,
+          aeadProvider: this.aeadProvider,
+          cryptoWindow: handshakeOptions.config.streamWindow,
+          congestion: o.transport?.congestion,
+          maxPacketLength: o.transport?.maxPacketLength,
+          createHandshake: (host) => new QuicCryptoServerHandshake(host, handshakeOptions),
+          createSession: o.createSession
+        })
+    })
+    this.server = { endpoint: this.dispatcher, address: SERVER_ADDRESS }
+    this.parties.push(this.server)
+  }
+
+  private get versions(): readonly QuicVersion[] {
+    return this.o.versions ?? supportedVersions
+  }
+
+  /** Times and sizes of every datagram sent and delivered so far, as one hash. */
+  get trace(): string {
+    return this.hash.copy().digest('hex')
+  }
+
+  /** Milliseconds since the simulation began. */
+  get elapsedMs(): number {
+    return (this.now - START) / 1000
+  }
+
+  private wallSeconds(): number {
+    return WALL_SECONDS_AT_START + Math.floor((this.now - START) / 1e6)
+  }
+
+  /** Adds a client, which begins to connect at once. */
+  addClient<S extends ConnectionVisitor>(o: SimClientOptions<S>): SimClient<S> {
+    const helper = simulatedHelper(this.random.fork(), () => this.wallSeconds())
+    const versions = o.versions ?? supportedVersions
+    const transport = o.transport ?? {}
+    const config = configProposal('client', transport)
+    const verifier = new CaProofVerifier({ ca: [certificate!.authority] })
+    let session: S | undefined
+    const connection = new QuicConnection({
+      perspective: Perspective.Client,
+      connectionId: ConnectionId.read(helper.randomBytes(8)),
+      version: versions[0]!,
+      supportedVersions: versions,
+      peerAddress: SERVER_ADDRESS,
+      helper,
+      aeadProvider: this.aeadProvider,
+      now: this.now,
+      cryptoWindow: config.streamWindow,
+      handshakeTimeout: o.handshakeTimeout,
+      congestion: transport.congestion,
+      maxPacketLength: transport.maxPacketLength,
+      createHandshake: (host) =>
+        new QuicCryptoClientHandshake(host, { serverName: SERVER_NAME, serverPort: 443, verifier, config }),
+      createSession: (sessionConnection) => (session = o.createSession(sessionConnection)),
+      onWake: () => {}
+    })
+    const index = this.clients.length
+    const address: PeerAddress = { family: 4, address: `203.0.113.${index + 1}`, port: 40_000 + index }
+    const up = new Path(o.up ?? [new Delay(20)], this.random)
+    const down = new Path(o.down ?? [new Delay(20)], this.random)
+    const client = new SimClient(connection, session!, address, up, down)
+    this.clients.push(client)
+    this.parties.push({ endpoint: connection, address })
+    connection.start(this.now)
+    return client
+  }
+
+  /**
+   * Lets time pass until `done` holds.
+   * @throws Error if that takes more than `limitMs` of virtual time, or if nothing is left that could happen
+   */
+  run(done: () => boolean, limitMs = 120_000): void {
+    const end = this.now + limitMs * 1000
+    this.turn()
+    while (!done()) {
+      if (!this.step(end)) throw new Error(`not done after ${limitMs} ms of virtual time (at ${this.elapsedMs} ms)`)
+    }
+  }
+
+  /** Lets `ms` milliseconds pass. */
+  advance(ms: number): void {
+    const end = this.now + Math.round(ms * 1000)
+    this.turn()
+    while (this.step(end));
+    this.now = end
+  }
+
+  /** Sends bytes to the server from anywhere, as an attacker may; they arrive at once. */
+  inject(from: PeerAddress, bytes: Uint8Array): void {
+    this.queue.add(this.now, { to: this.server, from, bytes })
+  }
+
+  /** The next thing that happens; false if nothing does before `end`. */
+  private step(end: Micros): boolean {
+    let next = this.queue.nextTime
+    for (const { endpoint } of this.parties) next = Math.min(next, endpoint.nextTimeout())
+    if (next > end) return false
+    this.moveTo(next)
+    while (this.queue.nextTime <= this.now) this.deliver(this.queue.take())
+    for (const { endpoint } of this.parties) if (endpoint.nextTimeout() <= this.now) endpoint.handleTimeout(this.now)
+    this.turn()
+    return true
+  }
+
+  private moveTo(time: Micros): void {
+    if (!Number.isInteger(time)) throw new Error(`a deadline of ${time} µs: times are integers`)
+    if (time > this.now) {
+      this.now = time
+      this.turnsAtThisTime = 0
+    } else if (++this.turnsAtThisTime > MAX_TURNS_AT_ONE_TIME) {
+      throw new Error(`a deadline that has passed is asked for again and again at ${this.elapsedMs} ms`)
+    }
+  }
+
+  private deliver({ to, from, bytes }: Arrival): void {
+    this.note('arrive', to.address.port, bytes.length)
+    const client = this.clients.find((candidate) => candidate.address === to.address)
+    if (client !== undefined) {
+      client.datagramsReceived++
+      client.bytesReceived += bytes.length
+    }
+    to.endpoint.handleDatagram(this.now, from, bytes)
+  }
+
+  /** What a driver does after each batch of datagrams. */
+  private turn(): void {
+    for (const party of this.parties) {
+      const { endpoint } = party
+      endpoint.deliverEvents(this.now)
+      for (let t = endpoint.pollTransmit(this.now, this.buffer); t !== undefined; ) {
+        for (let at = 0; at < t.length; at += t.segmentSize) {
+          this.sendDatagram(party, t.to, this.buffer.slice(at, Math.min(at + t.segmentSize, t.length)))
+        }
+        this.buffer.fill(0xee)
+        t = endpoint.pollTransmit(this.now, this.buffer)
+      }
+    }
+  }
+
+  private sendDatagram(from: Party, to: PeerAddress, bytes: Uint8Array): void {
+    this.note('send', from.address.port, bytes.length)
+    const peer = from === this.server ? to : from.address
+    const index = this.clients.findIndex((c) => c.address.port === peer.port && c.address.address === peer.address)
+    // Answers to injected datagrams go nowhere.
+    if (index < 0) return
+    const client = this.clients[index]!
+    const down = from === this.server
+    if (!down) client.datagramsSent++
+    const target = down ? this.parties[index + 1]! : this.server
+    const path = down ? client.down : client.up
+    path.send(this.now, bytes, (packet) => {
+      this.queue.add(packet.at, { to: target, from: from.address, bytes: packet.bytes })
+    })
+  }
+
+  private note(what: string, port: number, length: number): void {
+    this.hash.update(`${what} ${port} ${this.now} ${length}\n`)
+  }
+}
