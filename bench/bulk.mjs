@@ -56,7 +56,7 @@ export async function bulk({ directory, certificates, megabytes, pin }) {
           'client CPU µs/MB': clientMicros / megabytes,
           'server CPU µs/packet': perPacket ? serverMicros / packets : undefined,
           'client CPU µs/packet': perPacket ? clientMicros / packets : undefined,
-          packets: perPacket ? packets : undefined
+          'packets/MB': perPacket ? packets / megabytes : undefined
         }
       }
     }

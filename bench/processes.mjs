@@ -2,8 +2,9 @@
 import { spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
@@ -19,6 +20,8 @@ export function child(name) {
 }
 
 const all = new Set()
+let logs
+let started = 0
 
 /**
  * Starts node with `args`.
@@ -30,26 +33,29 @@ export function start(args, { pin, usageFile } = {}) {
   const env = { ...process.env, NODE_ENV: 'production', NODE_OPTIONS: `--import ${usage}` }
   if (usageFile !== undefined) env.QUICGATE_BENCH_USAGE = usageFile
   const command = [...(pin === undefined ? [] : ['taskset', '-c', pin]), process.execPath, ...args]
-  const program = spawn(command[0], command.slice(1), { env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
+  // Output goes to a file: reading access logs from a pipe here would take processor time from what is measured.
+  logs ??= mkdtempSync(join(tmpdir(), 'quicgate-bench-logs-'))
+  const log = join(logs, String(started++))
+  const file = openSync(log, 'w')
+  const program = spawn(command[0], command.slice(1), { env, stdio: ['ignore', file, file, 'ipc'] })
+  closeSync(file)
+  program.log = log
   all.add(program)
   program.once('exit', () => all.delete(program))
-  program.output = ''
-  for (const stream of [program.stdout, program.stderr]) {
-    stream.setEncoding('utf8')
-    stream.on('data', (text) => {
-      // Access logs would otherwise pile up here; the beginning is what messages need.
-      if (program.output.length < 65_536) program.output += text
-    })
-  }
   return program
+}
+
+/** What the program has printed so far. */
+export function output(program) {
+  return readFileSync(program.log, 'utf8')
 }
 
 /** Resolves when the program has printed `text`. */
 export async function ready(program, text) {
   const until = Date.now() + READY_TIMEOUT_MS
-  while (!program.output.includes(text)) {
+  while (!output(program).includes(text)) {
     if (program.exitCode !== null || Date.now() > until) {
-      throw new Error(`${program.spawnargs.join(' ')} did not start:\n${program.output}`)
+      throw new Error(`${program.spawnargs.join(' ')} did not start:\n${output(program)}`)
     }
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
@@ -58,7 +64,7 @@ export async function ready(program, text) {
 /** The next message of the program that has the property `key`; its value. */
 export async function message(program, key) {
   const ended = new AbortController()
-  const onExit = () => ended.abort(new Error(`${program.spawnargs.join(' ')} ended:\n${program.output}`))
+  const onExit = () => ended.abort(new Error(`${program.spawnargs.join(' ')} ended:\n${output(program)}`))
   program.once('exit', onExit)
   try {
     for (;;) {
@@ -82,9 +88,9 @@ export async function cpuMicros(program) {
 /** Runs a program to its end; its standard output and its processor time in microseconds. */
 export async function run(args, { pin, usageFile }) {
   const program = start(args, { pin, usageFile })
-  const [code] = await once(program, 'close')
-  if (code !== 0) throw new Error(`${program.spawnargs.join(' ')} ended with ${code}:\n${program.output}`)
-  return { output: program.output, cpuMicros: JSON.parse(readFileSync(usageFile, 'utf8')).cpuMicros }
+  const [code] = await once(program, 'exit')
+  if (code !== 0) throw new Error(`${program.spawnargs.join(' ')} ended with ${code}:\n${output(program)}`)
+  return { output: output(program), cpuMicros: JSON.parse(readFileSync(usageFile, 'utf8')).cpuMicros }
 }
 
 /** Ends a program. */
@@ -97,9 +103,10 @@ export async function stop(program) {
   clearTimeout(timer)
 }
 
-/** Ends whatever still runs. */
+/** Ends whatever still runs, and removes what was printed. */
 export function stopAll() {
   for (const program of all) program.kill('SIGKILL')
+  if (logs !== undefined) rmSync(logs, { recursive: true, force: true })
 }
 
 /** A port on loopback that nobody uses now. */

@@ -54,7 +54,8 @@ export function comparisonTable(before, now) {
   const table = plainTable(['', 'before', 'now', 'change', ''])
   for (const scenario of now.scenarios) {
     const old = before.scenarios.find(({ name }) => name === scenario.name)
-    if (old === undefined) continue
+    // Other sizes make other numbers.
+    if (old === undefined || old.title !== scenario.title) continue
     const [side] = scenario.sides
     for (const [metric, { median, min, max }] of Object.entries(side.metrics)) {
       const was = old.sides[0].metrics[metric]

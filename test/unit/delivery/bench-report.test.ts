@@ -36,6 +36,12 @@ describe('the benchmark report', () => {
     expect(verdict(report([50, 55, 65], [8, 9, 10]), 'MB/s')).toMatch(/within the spread/)
   })
 
+  it('does not compare runs of different sizes', () => {
+    const before = report([40], [8]) as { scenarios: { title: string }[] }
+    before.scenarios[0]!.title = 'another file'
+    expect(comparisonTable(before, report([70], [5]))).not.toContain('bulk')
+  })
+
   it('keeps three digits that mean something', () => {
     expect([0.1234, 3.14159, 31.4159, 314.159, 31415.9].map(format)).toEqual(['0.12', '3.14', '31.4', '314', '31,416'])
   })
