@@ -147,8 +147,10 @@ export class NodeEngine implements DatagramEngine {
       lookup: (host, _options, callback) => callback(null, host, family)
     })
     try {
+      // With a lookup that answers at once, binding ends, well or badly, before bind() returns.
+      const listening = once(socket, 'listening')
       socket.bind(port, address)
-      await once(socket, 'listening')
+      await listening
       setBufferSizes(socket, options.receiveBufferSize ?? DEFAULT_RECEIVE_BUFFER)
       if (connectTo !== undefined) {
         socket.connect(connectTo.port, connectTo.address)
