@@ -29,6 +29,7 @@ const noTimes: AttemptTimes = { queue: undefined, connect: undefined, firstByte:
 
 /** Fed by the stream's callbacks. Writes one line to the access log when the stream closes. */
 export class Exchange implements AttemptListener {
+  private begun = false
   private head: RequestHead | undefined
   private match: RouteMatch | undefined
   private pools: readonly UpstreamPool[] = []
@@ -54,6 +55,7 @@ export class Exchange implements AttemptListener {
 
   /** The request's header block; `ended` if the request has no content. */
   onHeaders(headers: HeaderList, ended: boolean): void {
+    this.begun = true
     const head = readRequestHead(headers, ended, this.context.underscores)
     if ('refused' in head) {
       this.answer(head.status, 'bad_request', 'http_request_error', head.refused, headerValue(headers, 'accept'))
@@ -75,6 +77,7 @@ export class Exchange implements AttemptListener {
 
   /** A header block that is no list of fields, at the beginning or as trailers. */
   onMalformedHeaders(reason: string): void {
+    this.begun = true
     if (this.status !== undefined) {
       this.giveUp('bad_request', reason)
       this.stream.reset(QuicRstStreamErrorCode.BAD_APPLICATION_PAYLOAD)
@@ -118,7 +121,8 @@ export class Exchange implements AttemptListener {
   /** The stream is over, one way or another. */
   onClose(): void {
     if (!this.responseEnded && this.outcome === undefined) {
-      if (this.connection.stopping()) this.giveUp('gateway_stopping', 'the gateway stopped before the response ended')
+      if (!this.begun) this.giveUp('bad_request', 'no usable header block came')
+      else if (this.connection.stopping()) this.giveUp('gateway_stopping', 'the gateway stopped before the response ended')
       else this.giveUp('client_gone', 'the connection ended before the response did')
     }
     this.body?.destroy()

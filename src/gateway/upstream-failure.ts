@@ -29,7 +29,7 @@ const unroutable: Row = [502, 'upstream_unreachable', 'destination_ip_unroutable
 const connectTimeout: Row = [504, 'upstream_timeout', 'connection_timeout', 'the upstream did not accept a connection in time']
 const reset: Row = [502, 'upstream_reset', 'connection_terminated', 'the upstream closed the connection before it answered']
 const certificate: Row = [502, 'upstream_tls', 'tls_certificate_error', 'the upstream\'s certificate was not accepted']
-const tls: Row = [502, 'upstream_tls', 'tls_protocol_error', 'TLS with the upstream failed']
+const tls: Row = [502, 'upstream_tls', 'tls_protocol_error', 'the upstream does not complete a TLS handshake']
 const protocol: Row = [502, 'upstream_protocol', 'http_protocol_error', 'the upstream\'s answer is not valid HTTP']
 const stopping: Row = [503, 'gateway_stopping', 'proxy_internal_error', 'the gateway is stopping']
 
@@ -61,10 +61,10 @@ const rows: Readonly<Record<string, Row>> = {
 
 const internal: Row = [500, 'gateway_error', 'proxy_internal_error', 'the gateway failed']
 
-/** Looks a failure up by its `code`. */
+/** Looks a failure up by its `code`, or by its name where undici's parser gives none. */
 export function failureOf(error: Error): Failure {
   const code = String((error as NodeJS.ErrnoException).code ?? '')
-  const [status, outcome, type, words] = rows[code] ?? familyOf(code) ?? internal
+  const [status, outcome, type, words] = rows[code] ?? familyOf(code) ?? (error.name === 'HTTPParserError' ? protocol : internal)
   return { status, outcome, error: type, words: error instanceof RequestBodyError ? error.message : words }
 }
 

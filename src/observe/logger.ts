@@ -1,7 +1,7 @@
 /** The logger of the commands: JSON lines for machines, readable lines on a terminal. */
 import { pino, stdSerializers } from 'pino'
 import type { DestinationStream, Logger } from 'pino'
-import { PinoPretty } from 'pino-pretty'
+import { prettyFactory } from 'pino-pretty'
 
 export type { Logger } from 'pino'
 
@@ -31,10 +31,11 @@ export function createLogger(options: LoggerOptions = {}): Logger {
     serializers: { err: (error: Error) => serializeError(error, withStack) }
   }
   const pretty = options.pretty ?? (options.destination === undefined && process.stdout.isTTY)
-  if (!pretty) return pino(settings, options.destination ?? pino.destination({ fd: 1, sync: true }))
-  const colorize = process.env.NO_COLOR === undefined
-  const stream = PinoPretty({ colorize, sync: true, translateTime: 'SYS:HH:MM:ss.l', destination: options.destination ?? 1 })
-  return pino(settings, stream)
+  const destination = options.destination ?? pino.destination({ fd: 1, sync: true })
+  if (!pretty) return pino(settings, destination)
+  const colorize = process.stdout.isTTY && (process.env.NO_COLOR ?? '') === ''
+  const format = prettyFactory({ colorize, translateTime: 'SYS:HH:MM:ss.l' })
+  return pino(settings, { write: (line) => destination.write(format(line) ?? line) })
 }
 
 function serializeError(error: Error, withStack: boolean): object {

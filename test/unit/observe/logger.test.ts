@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest'
+import { LoggerAccessLog } from '../../../src/gateway/access-log.js'
+import type { AccessRecord } from '../../../src/gateway/access-log.js'
+import { createLogger } from '../../../src/observe/logger.js'
+import type { LoggerOptions } from '../../../src/observe/logger.js'
+
+function lines(options: LoggerOptions, use: (logger: ReturnType<typeof createLogger>) => void): string[] {
+  const out: string[] = []
+  use(createLogger({ destination: { write: (text) => void out.push(text) }, ...options }))
+  return out
+}
+
+const record: AccessRecord = {
+  client: '127.0.0.1:1', forwardedFor: undefined, method: 'GET', host: 'h', path: '/', route: 'r', upstream: 'u:1', status: 200, outcome: 'ok',
+  reason: undefined, ms: { queue: 0, connect: undefined, firstByte: 1, clientStall: undefined, total: 2 }, bytesIn: 0, bytesOut: 3, attempts: 1,
+  informational: undefined, droppedTrailers: undefined, quic: 'Q036', connection: 'c', stream: 5, rtt: 1
+}
+
+describe('the logger', () => {
+  it('writes one JSON line each, with the time as text', () => {
+    const [line] = lines({}, (logger) => logger.info({ a: 1 }, 'hello'))
+    expect(line.endsWith('\n')).toBe(true)
+    expect(JSON.parse(line)).toEqual({ level: 30, time: expect.stringMatching(/^\d{4}-\d\d-\d\dT/) as string, a: 1, msg: 'hello' })
+  })
+
+  it('logs errors without their stack, unless asked to debug', () => {
+    const error = Object.assign(new Error('no'), { code: 'E_NO' })
+    const [plain] = lines({}, (logger) => logger.error({ err: error }))
+    expect((JSON.parse(plain) as { err: object }).err).toEqual({ name: 'Error', code: 'E_NO', message: 'no' })
+    const [verbose] = lines({ level: 'debug' }, (logger) => logger.error({ err: error }))
+    expect(verbose).toContain('logger.test.ts')
+  })
+
+  it('keeps quiet below its level', () => {
+    expect(lines({ level: 'warn' }, (logger) => logger.info('x'))).toEqual([])
+    expect(lines({ level: 'silent' }, (logger) => logger.fatal('x'))).toEqual([])
+  })
+
+  it('writes for people when told to', () => {
+    const out = lines({ pretty: true }, (logger) => logger.warn('careful')).join('')
+    expect(out).toMatch(/WARN.*careful/)
+    expect(out).not.toContain('{')
+  })
+})
+
+describe('the access log', () => {
+  it('has one line a request, louder when an upstream failed', () => {
+    const out = lines({}, (logger) => {
+      const log = new LoggerAccessLog(logger)
+      log.write(record)
+      log.write({ ...record, outcome: 'upstream_refused', reason: 'no' })
+    }).map((line) => JSON.parse(line) as Record<string, unknown>)
+    expect(out.map((line) => [line['level'], line['log'], line['msg'], line['outcome']])).toEqual([
+      [30, 'access', 'request', 'ok'], [40, 'access', 'request', 'upstream_refused']
+    ])
+    expect(out[0]).not.toHaveProperty('reason')
+    expect(out[0]['ms']).toEqual({ queue: 0, firstByte: 1, total: 2 })
+  })
+})
