@@ -1,5 +1,6 @@
 /**
- * Runs scenarios under several seeds, and says which seed failed. QUICGATE_SIM_SEED runs that one alone.
+ * Runs scenarios under several seeds, and says which seed failed. QUICGATE_SIM_SEED runs that one alone,
+ * QUICGATE_SIM_ROUNDS that many times as many.
  */
 import { it } from 'vitest'
 import type { TransportOptions } from '../../../src/endpoint/transport-options.js'
@@ -10,12 +11,14 @@ import { SimClientSession, SimServerSession, type ExchangeOptions } from './sim-
 import { SimWorld, type SimClient } from './sim-world.js'
 
 const forced = process.env['QUICGATE_SIM_SEED']
+const rounds = Number(process.env['QUICGATE_SIM_ROUNDS'] ?? 1)
 
 /** Defines a test that calls `body` once for each of `seeds` seeds. */
 export function scenario(name: string, seeds: number, body: (seed: number) => void): void {
   it(name, () => {
     const base = hashName(name)
-    const list = forced !== undefined ? [Number(forced)] : Array.from({ length: seeds }, (_, i) => (base + i) >>> 0)
+    const many = Array.from({ length: seeds * rounds }, (_, i) => (base + i) >>> 0)
+    const list = forced !== undefined ? [Number(forced)] : many
     for (const seed of list) {
       try {
         body(seed)
@@ -24,7 +27,7 @@ export function scenario(name: string, seeds: number, body: (seed: number) => vo
         throw new Error(`${error instanceof Error ? error.message : String(error)} (${how})`, { cause: error })
       }
     }
-  })
+  }, 20_000 * rounds)
 }
 
 /** Different scenarios begin at different seeds. */
