@@ -17,7 +17,9 @@ export class ConnectionId {
 
   /** Takes the eight bytes at `offset` (copied). */
   static read(bytes: Uint8Array, offset = 0): ConnectionId {
-    return new ConnectionId(bytes.slice(offset, offset + 8), readUint32(bytes, offset), readUint32(bytes, offset + 4))
+    // Not slice(): on a Buffer that is a view, which would keep the whole datagram alive and change with it.
+    const copy = Uint8Array.from(bytes.subarray(offset, offset + 8))
+    return new ConnectionId(copy, readUint32(bytes, offset), readUint32(bytes, offset + 4))
   }
 
   /** Parses sixteen hex digits, as logs and recordings show them. */

@@ -50,7 +50,7 @@ export class BufferedPacketStore {
       entry = { id, version, from, expiry: now + LIFETIME, hasChlo: false, packets: [] }
       this.connections.set(id, entry)
     }
-    const packet = { receivedAt: now, from, bytes: bytes.slice() }
+    const packet = { receivedAt: now, from, bytes: Uint8Array.from(bytes) }
     if (chlo && !entry.hasChlo) {
       entry.hasChlo = true
       entry.packets.unshift(packet)

@@ -12,7 +12,7 @@ describe('ConnectionId', () => {
   })
 
   it('copies what it reads, since packet buffers are reused', () => {
-    const buffer = new Uint8Array(10).fill(7)
+    const buffer = Buffer.alloc(10, 7)
     const id = ConnectionId.read(buffer, 2)
     buffer.fill(0)
     expect(id.toString()).toBe('0707070707070707')

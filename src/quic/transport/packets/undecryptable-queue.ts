@@ -24,7 +24,7 @@ export class UndecryptableQueue {
   /** Keeps a copy, since the caller's buffer is only lent. @returns false if the queue is full */
   add(receivedAt: Micros, from: PeerAddress, datagram: Uint8Array): boolean {
     if (this.queue.length >= MAX_QUEUED_DATAGRAMS) return false
-    this.queue.push({ receivedAt, from, bytes: datagram.slice() })
+    this.queue.push({ receivedAt, from, bytes: Uint8Array.from(datagram) })
     return true
   }
 
