@@ -139,7 +139,6 @@ export class QuicSpdyStream extends QuicStream {
       this.setFinalOffset(0)
     } else if (this.sequencer.readableBytes > 0 || this.sequencer.atEnd) {
       this.addNews(StreamNews.Data)
-      this.finishReading()
     }
   }
 
@@ -167,7 +166,7 @@ export class QuicSpdyStream extends QuicStream {
   }
 
   protected override inputComplete(): boolean {
-    if (!this.headersReceived) return false
+    if (!this.headersDelivered) return false
     return this.heldTrailers === undefined || this.trailersDelivered || this.sequencer.isDiscarding
   }
 
@@ -199,6 +198,7 @@ export class QuicSpdyStream extends QuicStream {
     this.headersDelivered = true
     if (this.malformed === undefined) this.onInitialHeaders(headers, this.endedByHeaders)
     else this.onMalformedHeaders(this.malformed)
+    this.finishReading()
   }
 
   private deliverTrailers(): void {

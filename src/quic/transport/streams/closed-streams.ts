@@ -88,8 +88,11 @@ export class ClosedStreams {
     if (!stream.hasUnackedData) this.unacked.delete(stream.id)
   }
 
-  /** The peer has no use for the data of a closed stream. */
+  /** The peer has no use for the data of a closed stream, but may still wait for its end. */
   abandon(id: number): void {
+    const stream = this.unacked.get(id)
+    if (stream === undefined) return
+    stream.acknowledgeReset()
     this.unacked.delete(id)
   }
 

@@ -70,6 +70,11 @@ export class QuicFlowController {
     return this.sendLimitOffset - this.sent
   }
 
+  /** Bytes sent so far. */
+  get bytesSent(): number {
+    return this.sent
+  }
+
   /** Counts bytes sent for the first time; at most {@link sendWindow}. */
   addSent(length: number): void {
     this.sent += length

@@ -111,12 +111,17 @@ export class QuicStreamSequencer {
     if (dataEnd > this.consumedOffset + MAX_STREAM_WINDOW) {
       throw this.error(QuicErrorCode.INTERNAL_ERROR, 'data beyond the available range')
     }
-    // The space behind the last range is a gap too, hence the -1.
-    if (gapStart !== offset && gapEnd !== dataEnd && received.count >= MAX_FRAME_GAPS - 1) {
+    if (gapStart !== offset && gapEnd !== dataEnd && this.gapCount >= MAX_FRAME_GAPS) {
       throw this.error(QuicErrorCode.TOO_MANY_FRAME_GAPS, `more than ${MAX_FRAME_GAPS} gaps`)
     }
     received.add(offset, dataEnd)
     if (!this.discarding) this.copyIn(offset, dataEnd, buffer, start)
+  }
+
+  /** Gaps between and before ranges, and the one that goes on for ever behind the last. */
+  private get gapCount(): number {
+    const { received } = this
+    return received.prefixEnd > 0 ? received.count : received.count + 1
   }
 
   /** Stores those parts of a frame that lie in gaps: what is already there wins. */

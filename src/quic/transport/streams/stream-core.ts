@@ -126,7 +126,7 @@ export abstract class QuicStreamCore implements ScheduledStream<QuicStreamCore> 
       return
     }
     this.resetCode = errorCode
-    this.sendBuffer.drop()
+    if (!this.finSent || this.hasUnackedData) this.acknowledgeReset()
     this.news &= ~(StreamNews.Data | StreamNews.Writable | StreamNews.Trailers)
     this.addNews(StreamNews.Reset)
     this.closeBoth()
@@ -298,6 +298,13 @@ export abstract class QuicStreamCore implements ScheduledStream<QuicStreamCore> 
     return end > consumed ? end - consumed : 0
   }
 
+  /** Drops what is unsent or unacknowledged. The peer's flow control learns from RST_STREAM how much it was sent. */
+  acknowledgeReset(): void {
+    this.rstSent = true
+    this.sendBuffer.drop()
+    this.session.sendReset(this.id, QuicRstStreamErrorCode.RST_ACKNOWLEDGEMENT, this.sendBuffer.sentOffset)
+  }
+
   private noteFin(): void {
     if (this.finReceived) return
     this.finReceived = true
@@ -349,12 +356,7 @@ export abstract class QuicStreamCore implements ScheduledStream<QuicStreamCore> 
   private close(): void {
     if (this.closedFlag) return
     this.closedFlag = true
-    if (!this.finSent && !this.rstSent) {
-      // The peer's flow control has to learn how much it was sent.
-      this.rstSent = true
-      this.sendBuffer.drop()
-      this.session.sendReset(this.id, QuicRstStreamErrorCode.RST_ACKNOWLEDGEMENT, this.sendBuffer.sentOffset)
-    }
+    if (!this.finSent && !this.rstSent) this.acknowledgeReset()
     this.news &= ~StreamNews.Writable
     this.session.onStreamClosed(this)
     this.addNews(StreamNews.Close)

@@ -1,0 +1,205 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { QuicError, QuicErrorCode } from '../../../src/quic/errors.js'
+import {
+  MAX_FRAME_GAPS,
+  QuicStreamSequencer,
+  SEQUENCER_BLOCK,
+  SequencerOutcome
+} from '../../../src/quic/transport/streams/sequencer.js'
+
+const content = Uint8Array.from({ length: 100_000 }, (_, i) => (i * 31 + (i >> 8)) & 0xff)
+
+function feed(sequencer: QuicStreamSequencer, start: number, end: number, fin = false): SequencerOutcome {
+  const lent = content.slice(start, end)
+  const outcome = sequencer.onFrame(start, fin, lent, 0, lent.length)
+  lent.fill(0xee)
+  return outcome
+}
+
+function readAll(sequencer: QuicStreamSequencer): Buffer {
+  const parts: Uint8Array[] = []
+  for (let bytes = sequencer.read(); bytes !== undefined; bytes = sequencer.read()) parts.push(bytes)
+  return Buffer.concat(parts)
+}
+
+function codeOf(action: () => unknown): number {
+  try {
+    action()
+  } catch (error) {
+    if (error instanceof QuicError) return error.wireCode
+    throw error
+  }
+  throw new Error('nothing was thrown')
+}
+
+describe('QuicStreamSequencer', () => {
+  it('gives bytes in order whatever the order of frames', () => {
+    const sequencer = new QuicStreamSequencer(5, true)
+    expect(feed(sequencer, 10, 20)).toBe(SequencerOutcome.Nothing)
+    expect(sequencer.read()).toBeUndefined()
+    expect(feed(sequencer, 0, 10)).toBe(SequencerOutcome.Readable)
+    expect(sequencer.readableBytes).toBe(20)
+    expect(readAll(sequencer)).toEqual(Buffer.from(content.subarray(0, 20)))
+    expect(feed(sequencer, 20, 30, true)).toBe(SequencerOutcome.Readable)
+    expect(sequencer.atEnd).toBe(false)
+    readAll(sequencer)
+    expect(sequencer.atEnd).toBe(true)
+  })
+
+  it('ignores duplicates, also of what was consumed', () => {
+    const sequencer = new QuicStreamSequencer(5, true)
+    feed(sequencer, 0, 100)
+    readAll(sequencer)
+    expect(feed(sequencer, 0, 100)).toBe(SequencerOutcome.Nothing)
+    expect(feed(sequencer, 20, 60)).toBe(SequencerOutcome.Nothing)
+    feed(sequencer, 200, 300)
+    expect(feed(sequencer, 210, 300)).toBe(SequencerOutcome.Nothing)
+    expect(sequencer.readableBytes).toBe(0)
+  })
+
+  it.each([
+    ['into the front', 50, 150],
+    ['into the back', 150, 250],
+    ['over a whole range', 50, 450],
+    ['from one range to the next', 150, 350]
+  ])('closes the connection over data that reaches %s of other data', (_name, start, end) => {
+    const sequencer = new QuicStreamSequencer(5, true)
+    feed(sequencer, 100, 200)
+    feed(sequencer, 300, 400)
+    expect(codeOf(() => feed(sequencer, start, end))).toBe(QuicErrorCode.OVERLAPPING_STREAM_DATA)
+  })
+
+  it('trims overlaps where the version allows them', () => {
+    const sequencer = new QuicStreamSequencer(5, false)
+    feed(sequencer, 100, 200)
+    feed(sequencer, 300, 400)
+    feed(sequencer, 50, 450)
+    feed(sequencer, 0, 60)
+    expect(readAll(sequencer)).toEqual(Buffer.from(content.subarray(0, 450)))
+  })
+
+  it('allows exactly 10000 gaps', () => {
+    const sequencer = new QuicStreamSequencer(5, true)
+    for (let i = 1; i < MAX_FRAME_GAPS; i++) feed(sequencer, i * 2, i * 2 + 1)
+    expect(codeOf(() => feed(sequencer, MAX_FRAME_GAPS * 2, MAX_FRAME_GAPS * 2 + 1))).toBe(
+      QuicErrorCode.TOO_MANY_FRAME_GAPS
+    )
+    // Filling one makes room for another.
+    feed(sequencer, 3, 4)
+    expect(() => feed(sequencer, MAX_FRAME_GAPS * 2, MAX_FRAME_GAPS * 2 + 1)).not.toThrow()
+  })
+
+  it('rejects data 16 MiB beyond what was read, and empty frames without FIN', () => {
+    const sequencer = new QuicStreamSequencer(5, true)
+    const far = 16 * 1024 * 1024
+    expect(codeOf(() => sequencer.onFrame(far, false, content, 0, 1))).toBe(QuicErrorCode.INTERNAL_ERROR)
+    expect(sequencer.onFrame(far - 1, false, content, 0, 1)).toBe(SequencerOutcome.Nothing)
+    expect(codeOf(() => sequencer.onFrame(3, false, content, 0, 0))).toBe(QuicErrorCode.EMPTY_STREAM_FRAME_NO_FIN)
+  })
+
+  it('notices every contradiction about the length', () => {
+    const early = new QuicStreamSequencer(5, true)
+    feed(early, 0, 100)
+    expect(feed(early, 0, 50, true)).toBe(SequencerOutcome.LengthConflict)
+    const twice = new QuicStreamSequencer(5, true)
+    feed(twice, 0, 100, true)
+    expect(feed(twice, 0, 100, true)).toBe(SequencerOutcome.Nothing)
+    expect(feed(twice, 200, 200, true)).toBe(SequencerOutcome.LengthConflict)
+    expect(feed(twice, 100, 101)).toBe(SequencerOutcome.LengthConflict)
+    expect(twice.setFinalOffset(100)).toBe(SequencerOutcome.Nothing)
+    expect(twice.setFinalOffset(99)).toBe(SequencerOutcome.LengthConflict)
+  })
+
+  it('keeps no more memory than the window, even for the smallest frames', () => {
+    const sequencer = new QuicStreamSequencer(5, true)
+    const window = 64 * 1024
+    for (let at = 1; at < window; at += 2) {
+      try {
+        feed(sequencer, at, at + 1)
+      } catch {
+        break
+      }
+    }
+    expect(sequencer.bufferedBytes).toBeLessThanOrEqual(window)
+    for (let at = 0; at + 1 < 20_000; at += 2) feed(sequencer, at, at + 1)
+    expect(sequencer.bufferedBytes).toBeLessThanOrEqual(window)
+  })
+
+  it('allocates only what a short stream needs, and frees what is read', () => {
+    const sequencer = new QuicStreamSequencer(5, true)
+    feed(sequencer, 0, 300, true)
+    expect(sequencer.bufferedBytes).toBe(300)
+    readAll(sequencer)
+    expect(sequencer.bufferedBytes).toBe(0)
+    const long = new QuicStreamSequencer(5, true)
+    feed(long, 0, 50_000)
+    readAll(long)
+    expect(long.bufferedBytes).toBeLessThanOrEqual(SEQUENCER_BLOCK)
+  })
+
+  it('discards without keeping', () => {
+    const sequencer = new QuicStreamSequencer(5, true)
+    feed(sequencer, 0, 1000)
+    feed(sequencer, 2000, 3000)
+    expect(sequencer.startDiscarding()).toBe(1000)
+    expect(sequencer.bufferedBytes).toBe(0)
+    expect(feed(sequencer, 1000, 2000)).toBe(SequencerOutcome.Readable)
+    expect(sequencer.discardReadable()).toBe(2000)
+    expect(sequencer.bufferedBytes).toBe(0)
+    feed(sequencer, 3000, 3100, true)
+    sequencer.discardReadable()
+    expect(sequencer.atEnd).toBe(true)
+  })
+
+  it('equals a byte-by-byte model for any order, duplication and interleaved reading', () => {
+    const cuts = fc.uniqueArray(fc.integer({ min: 1, max: 39_999 }), { minLength: 1, maxLength: 40 })
+    fc.assert(
+      fc.property(cuts, fc.array(fc.nat(), { maxLength: 120 }), fc.boolean(), (points, picks, rejects) => {
+        const edges = [0, ...points.sort((x, y) => x - y), 40_000]
+        const frames = edges.slice(1).map((end, i) => [edges[i]!, end] as const)
+        const order = [...picks.map((n) => n % frames.length), ...frames.keys()]
+        const sequencer = new QuicStreamSequencer(5, rejects)
+        const have = new Uint8Array(40_000)
+        const got: Uint8Array[] = []
+        let length = 0
+        for (const index of order) {
+          const [start, end] = frames[index]!
+          const before = inOrder(have)
+          have.fill(1, start, end)
+          const outcome = feed(sequencer, start, end, end === 40_000)
+          expect(outcome === SequencerOutcome.Readable).toBe(inOrder(have) > before)
+          expect(sequencer.readableBytes).toBe(inOrder(have) - length)
+          if (index % 3 !== 0) continue
+          const part = readAll(sequencer)
+          got.push(part)
+          length += part.length
+        }
+        got.push(readAll(sequencer))
+        expect(Buffer.concat(got).equals(content.subarray(0, 40_000))).toBe(true)
+        expect(sequencer.atEnd).toBe(true)
+      }),
+      { numRuns: 150 }
+    )
+  })
+
+  it('trims any overlap like a byte-by-byte model', () => {
+    const frame = fc.tuple(fc.integer({ min: 0, max: 500 }), fc.integer({ min: 1, max: 200 }))
+    fc.assert(
+      fc.property(fc.array(frame, { maxLength: 40 }), (frames) => {
+        const sequencer = new QuicStreamSequencer(5, false)
+        const have = new Uint8Array(800)
+        for (const [start, length] of frames) {
+          feed(sequencer, start, start + length)
+          have.fill(1, start, start + length)
+        }
+        expect(readAll(sequencer).equals(content.subarray(0, inOrder(have)))).toBe(true)
+      })
+    )
+  })
+})
+
+function inOrder(have: Uint8Array): number {
+  const gap = have.indexOf(0)
+  return gap < 0 ? have.length : gap
+}
