@@ -30,7 +30,8 @@ export function registerGateway(program: Command): void {
     .option('--check', 'check the configuration, the routes and the certificates, and exit')
     .option('--explain <request>', 'show which route takes a request such as "GET https://example.com/x", and exit')
     .addOption(
-      new Option('--print-schema <of>', 'print the JSON schema of a kind of file, and exit').choices(['gateway', 'routes'])
+      new Option('--print-schema <of>', 'print the JSON schema of a kind of file, and exit')
+        .choices(['gateway', 'routes'])
     )
     .addOption(
       new Option('--log-level <level>', 'wins over the configuration')
@@ -74,7 +75,8 @@ function explain(config: GatewayConfig, text: string): void {
   const request = { method: parts[1] ?? 'GET', host: url.hostname, path: url.pathname, fields: [] }
   const verdicts = new RouteTable(config.entries).explain(request)
   for (const { route, place, condition, mismatch } of verdicts) {
-    say(`${mismatch === undefined ? 'takes it' : 'passed'}  ${route} (${place}; ${condition})${mismatch === undefined ? '' : `: ${mismatch}`}`)
+    const where = `${route} (${place}; ${condition})`
+    say(mismatch === undefined ? `takes it  ${where}` : `passed    ${where}: ${mismatch}`)
   }
   if (verdicts.at(-1)?.mismatch !== undefined || verdicts.length === 0) say('no route takes it: the answer is 404')
 }

@@ -13,7 +13,7 @@ export interface Substitution {
 const variable = /\$\$\{|\$\{([^}]*)\}?/g
 const wellFormed = /^([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s
 
-/** Replaces every variable in `text` from `environment`. An empty variable counts as set; `:-` also replaces an empty one. */
+/** Replaces every variable in `text`. An empty variable counts as set, but `:-` replaces an empty one, too. */
 export function substitute(text: string, environment: Readonly<Record<string, string | undefined>>): Substitution {
   if (!text.includes('${')) return { text, changed: false, problems: [] }
   const problems: { piece: string; message: string }[] = []

@@ -9,7 +9,8 @@ const labels = supportedVersions.map((version) => version.label)
 
 const transportSchema = z
   .strictObject({
-    streamWindow: size(16_384, 2 ** 24).optional().describe('bytes a client may send on a stream before they are read (64KiB)'),
+    streamWindow: size(16_384, 2 ** 24).optional()
+      .describe('bytes a client may send on a stream before they are read (64KiB)'),
     connectionWindow: size(16_384, 24 * 2 ** 20).optional().describe('the same for the whole connection (1MiB)'),
     maxStreams: z.int().min(1).max(100_000).optional().describe('requests at a time on one connection (100)'),
     idleTimeout: duration(1000, 600_000).optional().describe('a silent connection is closed after this (30s)'),
@@ -63,14 +64,16 @@ export const gatewaySchema = z.strictObject({
   name: z.string().regex(tokenPattern, { error: 'a name is one word of letters, digits and "-"' }).default('quicgate')
     .describe('what the gateway calls itself in Via and Proxy-Status'),
   listeners: z.array(listenerSchema).min(1),
-  routes: oneOrMore(z.string().min(1)).prefault('routes/*.yaml').describe('route files, relative to this file; * is allowed in the last part'),
+  routes: oneOrMore(z.string().min(1)).prefault('routes/*.yaml')
+    .describe('route files, relative to this file; * is allowed in the last part'),
   upstreams: upstreamDefaultsSchema.prefault({}),
   forwarded: forwardedSchema.prefault({}),
   underscoreHeaders: z.enum(['refuse', 'drop', 'pass']).default('refuse')
     .describe('header names with "_", which many programs take for "-": answer 400, leave them out, or pass them'),
   stateDir: z.string().min(1).optional()
-    .describe('where secrets are kept over restarts, so that clients reconnect without a new handshake; made if missing'),
-  drainTimeout: duration(0, 3_600_000).prefault('10s').describe('how long running requests may take when the gateway stops'),
+    .describe('where secrets outlive restarts, so that clients reconnect without a new handshake; made if missing'),
+  drainTimeout: duration(0, 3_600_000).prefault('10s')
+    .describe('how long running requests may take when the gateway stops'),
   log: z
     .strictObject({
       level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),

@@ -77,7 +77,11 @@ export function loadRoutes(
       checkRewrite(source, definition, index, problems)
       const upstreams = locateAuthorities(source, definition, index, dirname(file), problems)
       const at = { file: source.file, ...source.position(['routes', index]) }
-      const timeouts = { ...standardTimeouts, ...withoutUndefined(defaults), ...withoutUndefined(definition.timeouts ?? {}) }
+      const timeouts = {
+        ...standardTimeouts,
+        ...withoutUndefined(defaults),
+        ...withoutUndefined(definition.timeouts ?? {})
+      }
       const route: Route = { ...definition, upstreams, timeouts, at }
       const twin = byName.get(route.name)
       if (twin !== undefined) {
@@ -117,14 +121,16 @@ function locateAuthorities(
     if (tls === undefined) return upstream
     const path = ['routes', index, 'upstreams', at]
     if (url.startsWith('http:')) {
-      problems.push(source.problem([...path, 'tls'], `"tls" is for https upstreams; remove it or write ${url.replace('http', 'https')}`, 'key'))
+      const message = `"tls" is for https upstreams; remove it or write ${url.replace('http', 'https')}`
+      problems.push(source.problem([...path, 'tls'], message, 'key'))
     }
     if (tls.ca === undefined) return upstream
     const ca = resolve(base, tls.ca)
     try {
       accessSync(ca, constants.R_OK)
     } catch (error) {
-      problems.push(source.problem([...path, 'tls', 'ca'], `cannot read authorities ${displayPath(ca)}: ${readFailure(error)}`))
+      const message = `cannot read authorities ${displayPath(ca)}: ${readFailure(error)}`
+      problems.push(source.problem([...path, 'tls', 'ca'], message))
     }
     return { url, tls: { ...tls, ca } }
   })
@@ -135,8 +141,9 @@ export function orderAndCheck(routes: readonly Route[], problems: ConfigProblem[
   const entries = orderRoutes(routes)
   for (const { route, by } of findShadowedRoutes(entries)) {
     const others = by.map((other) => `"${other.name}" (${routePlace(other)})`).join(' and ')
+    const take = by.length === 1 ? 'takes' : 'take'
     const message =
-      `route "${route.name}" can never match: ${others} ${by.length === 1 ? 'takes' : 'take'} every request it would; ` +
+      `route "${route.name}" can never match: ${others} ${take} every request it would; ` +
       'make its match narrower, put it first, or remove it'
     problems.push({ ...route.at, message })
   }

@@ -2,7 +2,7 @@
  * In which order routes are tried, and which of them can never be reached.
  *
  * The more specific route comes first, compared by host, then path, then whether methods are named, then the number of
- * header conditions; equals keep the order in which they are written, files by name. The first route that fits is taken.
+ * header conditions; equals keep the order in which they are written, files by name. The first one that fits is taken.
  */
 import type { HeaderCondition } from './patterns/header-condition.js'
 import type { HostPattern } from './patterns/host-pattern.js'

@@ -85,7 +85,8 @@ const plainPath = parsed('a path', (text) => {
 const rewriteSchema = z
   .strictObject({
     stripPrefix: plainPath.optional().describe('taken off the front of the path, at a segment boundary'),
-    to: plainPath.optional().describe('the new path; {name} stands for a parameter of pathPattern, {*} for its final *'),
+    to: plainPath.optional()
+      .describe('the new path; {name} stands for a parameter of pathPattern, {*} for its final *'),
     replace: z
       .strictObject({
         pattern: parsed('a regular expression', (text) => (compileRegex(text), new RegExp(text, 'g'))),
@@ -107,7 +108,7 @@ const managedFields = new Set([
 ])
 
 const changeableName = headerName().refine((name) => !managedFields.has(name), {
-  error: (issue) => `"${String(issue.input)}" is set by the gateway itself${issue.input === 'host' ? '; see hostHeader' : ''}`
+  error: ({ input }) => `"${String(input)}" is set by the gateway itself${input === 'host' ? '; see hostHeader' : ''}`
 })
 
 const headerChangesSchema = z
@@ -123,7 +124,8 @@ export type HeaderChanges = z.output<typeof headerChangesSchema>
 
 /** One route. */
 export const routeSchema = z.strictObject({
-  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, { error: 'a name is made of letters, digits, ".", "_" and "-"' })
+  name: z.string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, { error: 'a name is made of letters, digits, ".", "_" and "-"' })
     .describe('shown in logs; unique over all files'),
   match: matchSchema.prefault({}),
   rewrite: rewriteSchema.optional(),

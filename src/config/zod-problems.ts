@@ -57,10 +57,12 @@ function sentence(issue: Issue, value: unknown): string {
     case 'custom':
       return issue.message
     case 'invalid_value':
-      if (typeof value === 'string') return `"${value}" is not allowed here; ${suggestion(value, issue.values.map(String))}`
+      if (typeof value === 'string') {
+        return `"${value}" is not allowed here; ${suggestion(value, issue.values.map(String))}`
+      }
       return `${expectation(issue)}, not ${show(value)}`
     case 'too_small':
-      if (issue.origin === 'array') return `expected at least ${issue.minimum} ${issue.minimum === 1 ? 'entry' : 'entries'}`
+      if (issue.origin === 'array') return `expected at least ${issue.minimum} entr${issue.minimum === 1 ? 'y' : 'ies'}`
       return issue.origin === 'string' ? 'must not be empty' : `must be at least ${issue.minimum}, not ${show(value)}`
     case 'too_big':
       return `must be at most ${issue.maximum}, not ${show(value)}`
@@ -100,14 +102,14 @@ function show(value: unknown): string {
 }
 
 /**
- * Of a union's alternatives the one that fits best what was written, undefined if none has the right kind of value. Where
- * even that one has unknown keys, only these are told of: what is missing follows from them.
+ * Of a union's alternatives the one that fits best what was written, undefined if none has the right kind of value.
+ * Where even that one has unknown keys, only these are told of: what is missing follows from them.
  */
 function closestBranch(branches: readonly (readonly Issue[])[], value: unknown): readonly Issue[] | undefined {
   if (value === undefined) return undefined
-  const fitting = branches.filter(
-    (issues) => !issues.some(({ path, code }) => path.length === 0 && (code === 'invalid_type' || code === 'invalid_union'))
-  )
+  const isOtherKind = ({ path, code }: Issue): boolean =>
+    path.length === 0 && (code === 'invalid_type' || code === 'invalid_union')
+  const fitting = branches.filter((issues) => !issues.some(isOtherKind))
   const strangers = (issues: readonly Issue[]): Issue[] => issues.filter(({ code }) => code === 'unrecognized_keys')
   const best = fitting.sort((a, b) => strangers(a).length - strangers(b).length || a.length - b.length)[0]
   if (best === undefined) return undefined

@@ -69,7 +69,7 @@ export interface AccessLog {
   write(record: AccessRecord): void
 }
 
-/** Writes records as lines of `logger` with `log: "access"`, at level info, or warn when this side or an upstream failed. */
+/** Writes records as lines with `log: "access"`, at level info, or warn when the gateway or an upstream failed. */
 export class LoggerAccessLog implements AccessLog {
   private readonly logger: Logger
 

@@ -122,7 +122,7 @@ export class Exchange implements AttemptListener {
   onClose(): void {
     if (!this.responseEnded && this.outcome === undefined) {
       if (!this.begun) this.giveUp('bad_request', 'no usable header block came')
-      else if (this.connection.stopping()) this.giveUp('gateway_stopping', 'the gateway stopped before the response ended')
+      else if (this.connection.stopping()) this.giveUp('gateway_stopping', 'the gateway stopped before the end')
       else this.giveUp('client_gone', 'the connection ended before the response did')
     }
     this.body?.destroy()
@@ -182,8 +182,8 @@ export class Exchange implements AttemptListener {
   }
 
   /**
-   * Where to try again: the next upstream while no connection was had and nothing of the content is used up; the same one
-   * once if an old connection broke under a request that may be repeated.
+   * Where to try again: the next upstream while no connection was had and nothing of the content is used up; the same
+   * one once if an old connection broke under a request that may be repeated.
    */
   private nextUpstream(attempt: UpstreamAttempt, error: Error): UpstreamPool | undefined {
     if (this.body?.started === true || this.body?.destroyed === true || attempt.answered) return undefined

@@ -101,7 +101,8 @@ export class Gateway {
       return loadSecrets(stateDir, new NodeEngine(), (message) => this.logger.warn(message))
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
-      const message = `stateDir: cannot keep secrets in ${stateDir}: ${reason}; name a directory that this user may write`
+      const remedy = 'name a directory that this user may write'
+      const message = `stateDir: cannot keep secrets in ${stateDir}: ${reason}; ${remedy}`
       throw new ConfigError([{ ...stateDirAt, message }])
     }
   }

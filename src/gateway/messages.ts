@@ -1,4 +1,4 @@
-/** The two translations at the heart of the gateway: QUIC request to upstream request, upstream response to QUIC response. */
+/** The two translations at the heart of the gateway: of requests on their way up, of responses on their way down. */
 import { endToEndFields, responseFields } from '../http/fields.js'
 import { addForwarding, viaEntry } from '../http/forwarded.js'
 import type { RequestHead } from '../http/request-head.js'

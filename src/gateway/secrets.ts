@@ -1,6 +1,6 @@
 /**
- * What a gateway has to keep over restarts so that clients that know it need no new handshake: the server config with its
- * private keys, and the secret of source-address tokens.
+ * What a gateway has to keep over restarts so that clients that know it need no new handshake: the server config with
+ * its private keys, and the secret of source-address tokens.
  */
 import { randomBytes } from 'node:crypto'
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'

@@ -26,8 +26,18 @@ type Row = readonly [status: number, outcome: Outcome, error: ProxyErrorType, wo
 const busy: Row = [503, 'upstream_busy', 'connection_limit_reached', 'all connections to the upstream are in use']
 const refused: Row = [502, 'upstream_refused', 'connection_refused', 'the upstream refused the connection']
 const unroutable: Row = [502, 'upstream_unreachable', 'destination_ip_unroutable', 'the upstream cannot be reached']
-const connectTimeout: Row = [504, 'upstream_timeout', 'connection_timeout', 'the upstream did not accept a connection in time']
-const reset: Row = [502, 'upstream_reset', 'connection_terminated', 'the upstream closed the connection before it answered']
+const connectTimeout: Row = [
+  504,
+  'upstream_timeout',
+  'connection_timeout',
+  'the upstream did not accept a connection in time'
+]
+const reset: Row = [
+  502,
+  'upstream_reset',
+  'connection_terminated',
+  'the upstream closed the connection before it answered'
+]
 const certificate: Row = [502, 'upstream_tls', 'tls_certificate_error', 'the upstream\'s certificate was not accepted']
 const tls: Row = [502, 'upstream_tls', 'tls_protocol_error', 'the upstream does not complete a TLS handshake']
 const protocol: Row = [502, 'upstream_protocol', 'http_protocol_error', 'the upstream\'s answer is not valid HTTP']
@@ -46,12 +56,27 @@ const rows: Readonly<Record<string, Row>> = {
   ETIMEDOUT: connectTimeout,
   UND_ERR_CONNECT_TIMEOUT: connectTimeout,
   UND_ERR_HEADERS_TIMEOUT: [504, 'upstream_timeout', 'http_response_timeout', 'the upstream did not answer in time'],
-  UND_ERR_BODY_TIMEOUT: [504, 'upstream_timeout', 'connection_read_timeout', 'the upstream stopped in the middle of its answer'],
+  UND_ERR_BODY_TIMEOUT: [
+    504,
+    'upstream_timeout',
+    'connection_read_timeout',
+    'the upstream stopped in the middle of its answer'
+  ],
   ECONNRESET: reset,
   EPIPE: reset,
   UND_ERR_SOCKET: reset,
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: [502, 'upstream_reset', 'http_response_incomplete', 'the upstream\'s answer is incomplete'],
-  UND_ERR_HEADERS_OVERFLOW: [502, 'upstream_protocol', 'http_response_header_section_size', 'the upstream\'s header is too large'],
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: [
+    502,
+    'upstream_reset',
+    'http_response_incomplete',
+    'the upstream\'s answer is incomplete'
+  ],
+  UND_ERR_HEADERS_OVERFLOW: [
+    502,
+    'upstream_protocol',
+    'http_response_header_section_size',
+    'the upstream\'s header is too large'
+  ],
   UND_ERR_DESTROYED: stopping,
   UND_ERR_CLOSED: stopping,
   EPROTO: tls,
@@ -64,17 +89,18 @@ const internal: Row = [500, 'gateway_error', 'proxy_internal_error', 'the gatewa
 /** Looks a failure up by its `code`, or by its name where undici's parser gives none. */
 export function failureOf(error: Error): Failure {
   const code = String((error as NodeJS.ErrnoException).code ?? '')
-  const [status, outcome, type, words] = rows[code] ?? familyOf(code) ?? (error.name === 'HTTPParserError' ? protocol : internal)
+  const row = rows[code] ?? familyOf(code) ?? (error.name === 'HTTPParserError' ? protocol : internal)
+  const [status, outcome, type, words] = row
   return { status, outcome, error: type, words: error instanceof RequestBodyError ? error.message : words }
 }
 
 function familyOf(code: string): Row | undefined {
   if (code.startsWith('HPE_')) return protocol
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID' || /^(?:CERT|CRL)_|_CERT|^UNABLE_TO_|^INVALID_CA$/.test(code)) return certificate
+  if (/^(?:CERT|CRL)_|_CERT|^UNABLE_TO_|^INVALID_CA$/.test(code)) return certificate
   return /^ERR_(?:SSL|TLS)_/.test(code) ? tls : undefined
 }
 
-/** Whether a connection broke rather than a message was wrong: on one that was used before, it may just have been old. */
+/** Whether a connection broke rather than a message was wrong: one that was used before may just have been old. */
 export function isBrokenConnection(error: Error): boolean {
   const code = (error as NodeJS.ErrnoException).code
   return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE'

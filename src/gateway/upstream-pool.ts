@@ -34,19 +34,20 @@ export class MeteredClient extends Client {
 
   constructor(origin: URL, options: Client.Options) {
     const base = options.connect as buildConnector.connector
-    let self: MeteredClient | undefined
+    // eslint-disable-next-line prefer-const -- the connector below is made before `this` exists, and called after
+    let self: MeteredClient
     super(origin, {
       ...options,
       connect: (target: buildConnector.Options, callback: buildConnector.Callback) => {
-        self!.requests = 0
-        self!.connectStartedAt = performance.now()
+        self.requests = 0
+        self.connectStartedAt = performance.now()
         return base(target, (...args: Parameters<buildConnector.Callback>) => {
-          self!.connectedAt = performance.now()
+          self.connectedAt = performance.now()
           callback(...args)
         })
       }
     })
-    // eslint-disable-next-line @typescript-eslint/no-this-alias -- the connector is needed before `this` exists
+    // eslint-disable-next-line @typescript-eslint/no-this-alias -- see above
     self = this
   }
 

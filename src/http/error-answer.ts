@@ -1,8 +1,8 @@
-/** The body of an answer that a hop makes itself: a person reads it in a browser, in a terminal, or a program parses it. */
+/** The content of an answer that a hop makes itself: for a browser, a terminal, or a program. */
 import { STATUS_CODES } from 'node:http'
 import type { HeaderList } from '../quic/spdy/header-list.js'
 
-/** What went wrong, for whoever made the request. Never a stack, never an internal name that the client has no use for. */
+/** What went wrong, for whoever made the request. Never a stack, never a name that the client has no use for. */
 export interface ErrorAnswer {
   readonly status: number
   /** One sentence or two: what happened, and if known what to do. */

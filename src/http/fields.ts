@@ -3,7 +3,6 @@ import type { HeaderField, HeaderList } from '../quic/spdy/header-list.js'
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const lowerToken = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
-// eslint-disable-next-line no-control-regex -- the point is to find them
 const forbiddenInValue = /[^\t\x20-\x7e\x80-\xff]/
 
 /** Fields that speak about one connection. Messages on QUIC must not carry them (RFC 9113 section 8.2.2). */
@@ -41,7 +40,7 @@ export function isFieldName(name: string): boolean {
   return lowerToken.test(name)
 }
 
-/** Whether `value` holds only what HTTP/1.1 can carry: visible octets, space and tab, none of the latter at its ends. */
+/** Whether `value` holds only what HTTP/1.1 can carry: visible octets, and spaces and tabs within. */
 export function isFieldValue(value: string): boolean {
   return !forbiddenInValue.test(value) && !/^[\t ]|[\t ]$/.test(value)
 }
@@ -75,8 +74,8 @@ export function endToEndFields(fields: readonly HeaderField[]): HeaderList {
 }
 
 /**
- * The trailer fields that go on. Names are made lower case; whatever may not be a trailer, or is no valid field, is left
- * out, since by then it is too late to refuse the message.
+ * The trailer fields that go on. Names are made lower case; whatever may not be a trailer, or is no valid field, is
+ * left out, since by then it is too late to refuse the message.
  */
 export function trailerFields(fields: readonly HeaderField[]): HeaderList {
   const kept: HeaderList = []

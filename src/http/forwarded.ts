@@ -23,7 +23,13 @@ export interface ReceivedRequest {
   readonly version: string
 }
 
-const xForwardedNames = new Set(['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'x-forwarded-port', 'x-real-ip'])
+const xForwardedNames = new Set([
+  'x-forwarded-for',
+  'x-forwarded-proto',
+  'x-forwarded-host',
+  'x-forwarded-port',
+  'x-real-ip'
+])
 
 /** Plain text of an IP address: IPv4 mapped into IPv6 is shown as IPv4, zones are left out. */
 export function plainAddress(address: string): string {

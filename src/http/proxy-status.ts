@@ -47,7 +47,8 @@ export function proxyStatus(status: ProxyStatus, earlier?: string): string {
   if (status.nextHop !== undefined) parameters.set('next-hop', printable(status.nextHop))
   if (status.receivedStatus !== undefined) parameters.set('received-status', status.receivedStatus)
   if (status.details !== undefined) parameters.set('details', printable(status.details))
-  const name = /^[A-Za-z*][!#$%&'*+\-.^_`|~:/0-9A-Za-z]*$/.test(status.name) ? new Token(status.name) : printable(status.name)
+  const isToken = /^[A-Za-z*][!#$%&'*+\-.^_`|~:/0-9A-Za-z]*$/.test(status.name)
+  const name = isToken ? new Token(status.name) : printable(status.name)
   const member = serializeList([[name, parameters]])
   return earlier === undefined || earlier === '' ? member : `${earlier}, ${member}`
 }

@@ -118,7 +118,9 @@ function readControlData(
   }
   if (target === undefined) return refuse(':path is missing')
   if (target === '*' && method === 'OPTIONS') return { status: 501, refused: 'OPTIONS * is not passed on' }
-  if (!/^\/[\x21\x22\x24-\x7e]*$/.test(target)) return refuse(':path does not begin with /, or has octets that a URL cannot')
+  if (!/^\/[\x21\x22\x24-\x7e]*$/.test(target)) {
+    return refuse(':path does not begin with /, or has octets that a URL cannot')
+  }
   const mark = target.indexOf('?')
   const path = mark === -1 ? target : target.slice(0, mark)
   if (hasDotSegment(path)) return refuse(':path has a "." or ".." segment; resolve it before sending')

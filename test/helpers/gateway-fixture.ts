@@ -234,7 +234,10 @@ export class TestGateway {
   /** Sends a request head; more of the request can follow unless `fin`. */
   open(method: string, path: string, fields: HeaderList = [], fin = true): StubStream {
     const stream = this.stream()
-    stream.request([[':method', method], [':authority', 'a.example'], [':scheme', 'https'], [':path', path], ...fields], fin)
+    stream.request(
+      [[':method', method], [':authority', 'a.example'], [':scheme', 'https'], [':path', path], ...fields],
+      fin
+    )
     return stream
   }
 

@@ -48,7 +48,7 @@ export class HostPattern {
 }
 
 function isHostName(text: string): boolean {
-  return text.length <= 253 && /^(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/.test(text)
+  return text.length <= 253 && text.split('.').every((label) => /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/.test(label))
 }
 
 /** Lower case, without brackets and without a final dot. */

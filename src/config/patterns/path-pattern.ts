@@ -13,7 +13,7 @@ type Segment =
   | { readonly kind: 'literal'; readonly text: string }
   | { readonly kind: 'param'; readonly name: string; readonly constraint: RegExp | undefined }
 
-/** `exact` ends where its segments end, `prefix` goes on anywhere after them, `rest` needs one more segment at least. */
+/** `exact` ends where its segments end, `prefix` may go on after them, `rest` needs one more segment at least. */
 type Ending = 'exact' | 'prefix' | 'rest'
 
 const noParams: PathParams = Object.freeze({})
@@ -104,8 +104,8 @@ export class PathPattern {
   }
 
   /**
-   * Which of two patterns is the more specific: negative if this one. Segment by segment from the left: a literal
-   * before a constrained parameter before a free one before a longer path's absence; then exact before `*` before prefix.
+   * Which of two patterns is the more specific: negative if this one. Segment by segment from the left, a literal
+   * comes before a constrained parameter before a free one before a final `*` before a prefix that is at its end.
    */
   compare(other: PathPattern): number {
     const length = Math.max(this.segments.length, other.segments.length) + 1
@@ -145,7 +145,9 @@ function literals(text: string): { kind: 'literal'; text: string }[] {
 
 function splitChecked(text: string): string[] {
   if (!text.startsWith('/')) throw new PatternError(`a path begins with "/": write "/${text}"`)
-  if (/[?#]/.test(text)) throw new PatternError(`a route matches the path only; leave out everything from "?" or "#" on`)
+  if (/[?#]/.test(text)) {
+    throw new PatternError(`a route matches the path only; leave out everything from "?" or "#" on`)
+  }
   return pathSegments(text)
 }
 
@@ -164,7 +166,9 @@ function parseSegment(part: string, whole: string, names: Set<string>): Segment 
 }
 
 function claimName(names: Set<string>, name: string, whole: string): void {
-  if (names.has(name)) throw new PatternError(`two parameters of "${whole}" are named "${name}"; give each its own name`)
+  if (names.has(name)) {
+    throw new PatternError(`two parameters of "${whole}" are named "${name}"; give each its own name`)
+  }
   names.add(name)
 }
 

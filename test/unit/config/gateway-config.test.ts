@@ -60,8 +60,17 @@ describe('a good configuration', () => {
     const config = load(good)
     expect(config.listeners[0].address).toEqual({ host: '127.0.0.1', port: 4433 })
     expect(config.listeners[0].versions.map((version) => version.label)).toEqual(['Q036', 'Q035', 'Q034'])
-    expect(config).toMatchObject({ name: 'quicgate', underscoreHeaders: 'refuse', drainTimeout: 10_000, stateDir: undefined })
-    expect(config.routes[0]).toMatchObject({ name: 'all', hostHeader: 'preserve', upstreams: [{ url: 'http://127.0.0.1:9000' }] })
+    expect(config).toMatchObject({
+      name: 'quicgate',
+      underscoreHeaders: 'refuse',
+      drainTimeout: 10_000,
+      stateDir: undefined
+    })
+    expect(config.routes[0]).toMatchObject({
+      name: 'all',
+      hostHeader: 'preserve',
+      upstreams: [{ url: 'http://127.0.0.1:9000' }]
+    })
   })
 
   it('takes timeouts from the route, then the gateway, then the built-in ones', () => {
@@ -74,7 +83,10 @@ describe('a good configuration', () => {
 
   it('substitutes the environment, in route files as well', () => {
     const config = load(
-      { 'g.yaml': `${listeners}drainTimeout: \${DRAIN}\n`, 'routes/a.yaml': 'routes: [{ name: a, upstreams: ["${UP:-http://h:1}"] }]' },
+      {
+        'g.yaml': `${listeners}drainTimeout: \${DRAIN}\n`,
+        'routes/a.yaml': 'routes: [{ name: a, upstreams: ["${UP:-http://h:1}"] }]'
+      },
       { DRAIN: '2s' }
     )
     expect(config.drainTimeout).toBe(2000)
@@ -82,7 +94,10 @@ describe('a good configuration', () => {
   })
 
   it('is what the repository ships as an example', () => {
-    const dir = lay({ 'config/gateway.yaml': readFileSync('config/gateway.yaml', 'utf8'), 'routes/sample.yaml': readFileSync('routes/sample.yaml', 'utf8') })
+    const dir = lay({
+      'config/gateway.yaml': readFileSync('config/gateway.yaml', 'utf8'),
+      'routes/sample.yaml': readFileSync('routes/sample.yaml', 'utf8')
+    })
     const config = loadGatewayConfig(join(dir, 'config/gateway.yaml'), { QUICGATE_CERTIFICATES: dir })
     expect(config.entries.map((entry) => entry.route.name)).toEqual(['demo', 'sample'])
     expect(config.listeners[0].address.host).toBe('127.0.0.1')
@@ -95,10 +110,16 @@ describe('a mistake', () => {
     ['a certificate that is not there', () => ({ ...good, 'g.yaml': listeners.replace('cert.pem', 'none/c.pem') }), [
       'g.yaml:3:28: cannot read certificate none/c.pem: no such file; name a PEM file, or make one for development: quicgate cert --dir none'
     ]],
-    ['a certificate that is none', () => ({ ...good, 'g.yaml': listeners.replace('cert: cert.pem', 'cert: junk.pem') }), [
+    ['a certificate that is none', () => ({
+      ...good,
+      'g.yaml': listeners.replace('cert: cert.pem', 'cert: junk.pem')
+    }), [
       expect.stringMatching(/^g\.yaml:3:28: junk\.pem: \S/) as unknown as string
     ]],
-    ['a key of another certificate', () => ({ ...good, 'g.yaml': listeners.replace('key: key.pem', 'key: other-key.pem') }), [
+    ['a key of another certificate', () => ({
+      ...good,
+      'g.yaml': listeners.replace('key: key.pem', 'key: other-key.pem')
+    }), [
       expect.stringMatching(/^g\.yaml:3:43: other-key\.pem: .*key/) as unknown as string
     ]],
     ['an address given twice', () => ({ ...good, 'g.yaml': listeners + listeners.slice(11) }), [
@@ -113,17 +134,33 @@ describe('a mistake', () => {
     ['a version that does not exist', () => ({ ...good, 'g.yaml': `${listeners}    versions: [Q036, Q35]\n` }), [
       'g.yaml:4:22: listeners[0].versions[1]: "Q35" is not allowed here; did you mean "Q035"?'
     ]],
-    ['a network that is none', () => ({ ...good, 'g.yaml': `${listeners}forwarded: { trustedProxies: [10.0.0.0/33] }\n` }), [
+    ['a network that is none', () => ({
+      ...good,
+      'g.yaml': `${listeners}forwarded: { trustedProxies: [10.0.0.0/33] }\n`
+    }), [
       'g.yaml:4:31: forwarded.trustedProxies[0]: "10.0.0.0/33" is not a network; write 10.0.0.0/8, fd00::/8 or one address'
     ]],
-    ['a pattern with a star in the middle', () => ({ ...good, 'routes/a.yaml': `routes:\n${route('a', '{ pathPattern: /a/*/b }')}` }), [
+    ['a pattern with a star in the middle', () => ({
+      ...good,
+      'routes/a.yaml': `routes:\n${route('a', '{ pathPattern: /a/*/b }')}`
+    }), [
       'routes/a.yaml:3:27: routes[0].match.pathPattern: "*" must be the last segment of "/a/*/b"'
     ]],
-    ['a broken regular expression', () => ({ ...good, 'routes/a.yaml': `routes:\n${route('a', "{ pathPattern: '/a/:id([0-9)' }")}` }), [
-      expect.stringMatching(/^routes\/a\.yaml:3:27: routes\[0\]\.match\.pathPattern: broken regular expression "\[0-9": /) as unknown as string
+    ['a broken regular expression', () => ({
+      ...good,
+      'routes/a.yaml': `routes:\n${route('a', "{ pathPattern: '/a/:id([0-9)' }")}`
+    }), [
+      expect.stringMatching(
+        /^routes\/a\.yaml:3:27: routes\[0\]\.match\.pathPattern: broken regular expression "\[0-9": /
+      ) as unknown as string
     ]],
-    ['a broken header expression', () => ({ ...good, 'routes/a.yaml': `routes:\n${route('a', "{ headers: { x-a: { regex: '(' } } }")}` }), [
-      expect.stringMatching(/^routes\/a\.yaml:3:39: routes\[0\]\.match\.headers\.x-a\.regex: broken regular expression "\(": /) as unknown as string
+    ['a broken header expression', () => ({
+      ...good,
+      'routes/a.yaml': `routes:\n${route('a', "{ headers: { x-a: { regex: '(' } } }")}`
+    }), [
+      expect.stringMatching(
+        /^routes\/a\.yaml:3:39: routes\[0\]\.match\.headers\.x-a\.regex: broken regular expression "\(": /
+      ) as unknown as string
     ]],
     ['a path without slash', () => ({ ...good, 'routes/a.yaml': `routes:\n${route('a', '{ path: a }')}` }), [
       'routes/a.yaml:3:20: routes[0].match.path: a path begins with "/": write "/a"'
@@ -131,16 +168,28 @@ describe('a mistake', () => {
     ['a method in lower case', () => ({ ...good, 'routes/a.yaml': `routes:\n${route('a', '{ methods: [get] }')}` }), [
       'routes/a.yaml:3:24: routes[0].match.methods[0]: methods are case-sensitive: write GET'
     ]],
-    ['an upstream with a path', () => ({ ...good, 'routes/a.yaml': 'routes:\n  - name: a\n    upstreams: [http://h/x]\n' }), [
+    ['an upstream with a path', () => ({
+      ...good,
+      'routes/a.yaml': 'routes:\n  - name: a\n    upstreams: [http://h/x]\n'
+    }), [
       'routes/a.yaml:3:17: routes[0].upstreams[0]: an upstream is a scheme, a host and a port: write http://h; for a path use rewrite.addPrefix, for credentials requestHeaders.set'
     ]],
-    ['a header that the gateway manages', () => ({ ...good, 'routes/a.yaml': `routes:\n${route('a', '', '    requestHeaders: { set: { Host: x } }\n')}` }), [
+    ['a header that the gateway manages', () => ({
+      ...good,
+      'routes/a.yaml': `routes:\n${route('a', '', '    requestHeaders: { set: { Host: x } }\n')}`
+    }), [
       'routes/a.yaml:3:30: routes[0].requestHeaders.set.Host: "host" is set by the gateway itself; see hostHeader'
     ]],
-    ['an unknown parameter in a rewrite', () => ({ ...good, 'routes/a.yaml': `routes:\n${route('a', '{ pathPattern: /u/:id }', '    rewrite: { to: "/x/{idd}" }\n')}` }), [
+    ['an unknown parameter in a rewrite', () => ({
+      ...good,
+      'routes/a.yaml': `routes:\n${route('a', '{ pathPattern: /u/:id }', '    rewrite: { to: "/x/{idd}" }\n')}`
+    }), [
       'routes/a.yaml:4:20: routes[0].rewrite.to: {idd} is not a parameter of every path of the route; its paths have id'
     ]],
-    ['a name given twice, over files', () => ({ ...good, 'routes/b.yaml': `routes:\n${route('all', '{ path: /b }')}` }), [
+    ['a name given twice, over files', () => ({
+      ...good,
+      'routes/b.yaml': `routes:\n${route('all', '{ path: /b }')}`
+    }), [
       'routes/b.yaml:2:11: the name "all" is taken by the route at routes/a.yaml:2; choose another'
     ]],
     ['a route that another one shadows', () => ({ ...good, 'routes/b.yaml': `routes:\n${route('late')}` }), [

@@ -126,11 +126,26 @@ const shape: fc.Arbitrary<Shape> = fc.record(
   {
     hosts: fc.subarray(['a.com', 'b.a.com', '*.a.com', '*.com', '*'], { minLength: 1, maxLength: 2 }),
     paths: fc.subarray(
-      ['exact /', 'exact /a', 'exact /a/1', 'prefix /', 'prefix /a', 'prefix /a/1', 'pattern /:x', 'pattern /a/:x', 'pattern /a/:x(\\d)', 'pattern /a/*'],
+      [
+        'exact /',
+        'exact /a',
+        'exact /a/1',
+        'prefix /',
+        'prefix /a',
+        'prefix /a/1',
+        'pattern /:x',
+        'pattern /a/:x',
+        'pattern /a/:x(\\d)',
+        'pattern /a/*'
+      ],
       { minLength: 1, maxLength: 2 }
     ),
     methods: fc.subarray(['GET', 'POST'], { minLength: 1 }),
-    headers: fc.subarray([HeaderCondition.present('x'), HeaderCondition.exact('x', '1'), HeaderCondition.regex('x', '\\d')])
+    headers: fc.subarray([
+      HeaderCondition.present('x'),
+      HeaderCondition.exact('x', '1'),
+      HeaderCondition.regex('x', '\\d')
+    ])
   },
   { requiredKeys: [] }
 )
@@ -157,14 +172,22 @@ describe('shadowing', () => {
     ['the same route twice', {}, {}],
     ['a parameter by another name', { paths: ['pattern /:a'] }, { paths: ['pattern /:b'] }],
     ['one method of two', { methods: ['GET', 'POST'] }, { methods: ['POST'] }],
-    ['a value of a present header', { headers: [HeaderCondition.present('x')] }, { headers: [HeaderCondition.exact('x', '1')] }]
+    [
+      'a value of a present header',
+      { headers: [HeaderCondition.present('x')] },
+      { headers: [HeaderCondition.exact('x', '1')] }
+    ]
   ])('is found: %s', (_, first, second) => {
     const [a, b] = [route('a', first), route('b', second)]
     expect(findShadowedRoutes(orderRoutes([a, b]))).toEqual([{ route: b, by: [a] }])
   })
 
   it('is found when several routes share the work', () => {
-    const [get, post, both] = [route('get', { methods: ['GET'] }), route('post', { methods: ['POST'] }), route('both', { methods: ['GET', 'POST'] })]
+    const [get, post, both] = [
+      route('get', { methods: ['GET'] }),
+      route('post', { methods: ['POST'] }),
+      route('both', { methods: ['GET', 'POST'] })
+    ]
     expect(findShadowedRoutes(orderRoutes([get, post, both]))).toEqual([{ route: both, by: [get, post] }])
   })
 
@@ -179,7 +202,10 @@ describe('shadowing', () => {
         const entries = orderRoutes(routes)
         const shadowed = new Set(findShadowedRoutes(entries).map((each) => each.route))
         for (const request of requests) {
-          const taken = entries.find((entry) => fits({ name: '', match: { ...entry, hosts: [entry.host], paths: [entry.path] } }, request))
+          const taken = entries.find((entry) => fits(
+            { name: '', match: { ...entry, hosts: [entry.host], paths: [entry.path] } },
+            request
+          ))
           if (taken !== undefined) expect(shadowed.has(taken.route)).toBe(false)
           // Sorting does not lose or invent anything: some route fits exactly when some entry does.
           expect(taken !== undefined).toBe(routes.some((each) => fits(each, request)))
@@ -189,7 +215,10 @@ describe('shadowing', () => {
   })
 
   it('rests on an order without contradictions', () => {
-    const entries = fc.array(shape, { minLength: 3, maxLength: 3 }).map((shapes) => shapes.map((each) => orderRoutes([route('', each)])[0]))
+    const entries = fc.array(
+      shape,
+      { minLength: 3, maxLength: 3 }
+    ).map((shapes) => shapes.map((each) => orderRoutes([route('', each)])[0]))
     fc.assert(
       fc.property(entries, ([a, b, c]) => {
         expect(Math.sign(compareEntries(a, b))).toBe(-Math.sign(compareEntries(b, a)) + 0)

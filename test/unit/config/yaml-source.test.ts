@@ -3,7 +3,15 @@ import { z } from 'zod'
 import { ConfigError } from '../../../src/config/config-error.js'
 import { substitute } from '../../../src/config/environment.js'
 import { suggest } from '../../../src/config/suggest.js'
-import { duration, hostPort, oneOrMore, parseDuration, parseHostPort, parseSize, size } from '../../../src/config/values.js'
+import {
+  duration,
+  hostPort,
+  oneOrMore,
+  parseDuration,
+  parseHostPort,
+  parseSize,
+  size
+} from '../../../src/config/values.js'
 import { YamlSource } from '../../../src/config/yaml-source.js'
 import { problemsOf } from '../../../src/config/zod-problems.js'
 
@@ -60,7 +68,13 @@ describe('environment variables', () => {
 
 describe('problems', () => {
   const schema = z.strictObject({
-    listeners: z.array(z.strictObject({ address: hostPort(), window: size(16_384).optional(), level: z.enum(['cubic', 'reno']).optional() })).min(1),
+    listeners: z.array(
+      z.strictObject({
+        address: hostPort(),
+        window: size(16_384).optional(),
+        level: z.enum(['cubic', 'reno']).optional()
+      })
+    ).min(1),
     timeout: duration(1).optional(),
     count: z.int().min(1).optional(),
     names: oneOrMore(z.string()).optional()
@@ -76,7 +90,11 @@ describe('problems', () => {
     ['a missing key', 'listeners:\n  - window: 64KiB\n', [
       'x.yaml:2:5: "address" is missing in listeners[0]; expected an address with port such as 127.0.0.1:4433 or [::1]:4433'
     ]],
-    ['a missing list', 'count: 1\n', ['x.yaml:1:1: "listeners" is missing; expected a list (lines that begin with "- ")']],
+    [
+      'a missing list',
+      'count: 1\n',
+      ['x.yaml:1:1: "listeners" is missing; expected a list (lines that begin with "- ")']
+    ],
     ['an empty list', 'listeners: []\n', ['x.yaml:1:12: listeners: expected at least 1 entry']],
     ['a text for a list', 'listeners: yes\n', [
       'x.yaml:1:12: listeners: expected a list (lines that begin with "- "), not the text "yes"'
@@ -93,7 +111,11 @@ describe('problems', () => {
     ['a size out of range', 'listeners:\n  - { address: "h:1", window: 1KiB }\n', [
       'x.yaml:2:31: listeners[0].window: must be between 16384 and 1099511627776 bytes, not "1KiB"'
     ]],
-    ['a fraction', 'listeners: [{ address: "h:1" }]\ncount: 1.5\n', ['x.yaml:2:8: count: expected a whole number, not 1.5']],
+    [
+      'a fraction',
+      'listeners: [{ address: "h:1" }]\ncount: 1.5\n',
+      ['x.yaml:2:8: count: expected a whole number, not 1.5']
+    ],
     ['a small number', 'listeners: [{ address: "h:1" }]\ncount: 0\n', ['x.yaml:2:8: count: must be at least 1, not 0']],
     ['a wrong entry of a list of texts', 'listeners: [{ address: "h:1" }]\nnames: [a, 5]\n', [
       'x.yaml:2:12: names[1]: expected a text, not 5'
@@ -104,7 +126,11 @@ describe('problems', () => {
       'x.yaml:4:1: unknown key "cont"; did you mean "count"?'
     ]],
     ['an empty file', '', ['x.yaml:1:1: expected a mapping (key: value lines), not nothing']],
-    ['broken YAML', 'a: [1\nb: 2\n', ['x.yaml:2:1: not valid YAML: flow sequence in block collection must be sufficiently indented and end with a ]']],
+    [
+      'broken YAML',
+      'a: [1\nb: 2\n',
+      ['x.yaml:2:1: not valid YAML: flow sequence in block collection must be sufficiently indented and end with a ]']
+    ],
     ['a key given twice', 'count: 1\ncount: 2\n', ['x.yaml:2:1: not valid YAML: map keys must be unique']]
   ])('tell of %s', (_, text, expected) => {
     const found = messages(text, schema)
@@ -120,7 +146,9 @@ describe('problems', () => {
 
   it('refuse a bomb of aliases', () => {
     const lines = ['a: &a [x,x,x,x,x,x,x,x,x]']
-    for (let i = 1; i < 8; i++) lines.push(`${'abcdefgh'[i]}: &${'abcdefgh'[i]} [${`*${'abcdefgh'[i - 1]},`.repeat(9)}]`)
+    for (let i = 1; i < 8; i++) lines.push(
+      `${'abcdefgh'[i]}: &${'abcdefgh'[i]} [${`*${'abcdefgh'[i - 1]},`.repeat(9)}]`
+    )
     expect(messages(lines.join('\n'), z.unknown())[0]).toMatch(/^x\.yaml:1:1: not usable YAML: Excessive alias count/)
   })
 
@@ -132,10 +160,27 @@ describe('problems', () => {
 })
 
 describe('values', () => {
-  it.each([['500ms', 500], ['30s', 30_000], ['1.5m', 90_000], ['2h', 7_200_000], ['0', 0], ['5', undefined], ['5 y', undefined], ['-1s', undefined]])(
+  it.each([
+    ['500ms', 500],
+    ['30s', 30_000],
+    ['1.5m', 90_000],
+    ['2h', 7_200_000],
+    ['0', 0],
+    ['5', undefined],
+    ['5 y', undefined],
+    ['-1s', undefined]
+  ])(
     'duration %s is %s ms', (text, expected) => expect(parseDuration(text)).toBe(expected)
   )
-  it.each([['64KiB', 65_536], ['1MiB', 1_048_576], ['500KB', 500_000], ['1350', 1350], ['1.5KiB', 1536], ['12XB', undefined], ['', undefined]])(
+  it.each([
+    ['64KiB', 65_536],
+    ['1MiB', 1_048_576],
+    ['500KB', 500_000],
+    ['1350', 1350],
+    ['1.5KiB', 1536],
+    ['12XB', undefined],
+    ['', undefined]
+  ])(
     'size %s is %s bytes', (text, expected) => expect(parseSize(text)).toBe(expected)
   )
   it.each([

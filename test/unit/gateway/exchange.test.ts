@@ -2,7 +2,14 @@ import { createServer as createTcpServer } from 'node:net'
 import type { Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { QuicRstStreamErrorCode } from '../../../src/quic/errors.js'
-import { deadAddress, listen, Signal, startUpstream, stopUpstreams, TestGateway } from '../../helpers/gateway-fixture.js'
+import {
+  deadAddress,
+  listen,
+  Signal,
+  startUpstream,
+  stopUpstreams,
+  TestGateway
+} from '../../helpers/gateway-fixture.js'
 import type { Handler, StubStream } from '../../helpers/gateway-fixture.js'
 
 const gateways: TestGateway[] = []
@@ -12,13 +19,21 @@ afterEach(async () => {
   await stopUpstreams()
 })
 
-function gatewayTo(upstreams: string[], route: object = {}, limits?: ConstructorParameters<typeof TestGateway>[1]): TestGateway {
+function gatewayTo(
+  upstreams: string[],
+  route: object = {},
+  limits?: ConstructorParameters<typeof TestGateway>[1]
+): TestGateway {
   const gateway = new TestGateway([{ name: 'all', upstreams, ...route }], limits)
   gateways.push(gateway)
   return gateway
 }
 
-async function serving(handler: Handler, route: object = {}, limits?: ConstructorParameters<typeof TestGateway>[1]): Promise<TestGateway> {
+async function serving(
+  handler: Handler,
+  route: object = {},
+  limits?: ConstructorParameters<typeof TestGateway>[1]
+): Promise<TestGateway> {
   return gatewayTo([await startUpstream(handler)], route, limits)
 }
 
@@ -50,7 +65,16 @@ describe('a request and its response', () => {
       response.setHeader('set-cookie', ['a=1', 'b=2'])
       response.end(JSON.stringify({ method: request.method, url: request.url, headers: request.headers }))
     })
-    const stream = await gateway.get('/x?y=1', [['accept', 'application/json'], ['cookie', 'a=1'], ['cookie', 'b=2'], ['te', 'trailers'], ['x-forwarded-for', '6.6.6.6']])
+    const stream = await gateway.get(
+      '/x?y=1',
+      [
+        ['accept', 'application/json'],
+        ['cookie', 'a=1'],
+        ['cookie', 'b=2'],
+        ['te', 'trailers'],
+        ['x-forwarded-for', '6.6.6.6']
+      ]
+    )
     const seen = JSON.parse(stream.body) as { method: string; url: string; headers: Record<string, string> }
     expect(seen.url).toBe('/x?y=1')
     expect(seen.headers).toEqual({
@@ -62,7 +86,12 @@ describe('a request and its response', () => {
     expect(stream.header('x-mixed')).toBe('Case')
     expect(stream.header('via')).toBe('1.1 quicgate')
     expect(stream.headers!.filter(([name]) => name === 'set-cookie')).toHaveLength(2)
-    for (const name of ['alt-svc', 'connection', 'keep-alive', 'transfer-encoding']) expect(stream.header(name)).toBeUndefined()
+    for (const name of [
+      'alt-svc',
+      'connection',
+      'keep-alive',
+      'transfer-encoding'
+    ]) expect(stream.header(name)).toBeUndefined()
     expect(gateway.log[0]).toMatchObject({
       outcome: 'ok', status: 200, route: 'all', method: 'GET', host: 'a.example', path: '/x', client: '127.0.0.1:50000', attempts: 1,
       bytesOut: stream.received, quic: 'Q036', connection: '0123456789abcdef', stream: 5, rtt: 12.5
@@ -75,7 +104,9 @@ describe('a request and its response', () => {
     const gateway = await serving(
       (request, response) => {
         response.setHeader('x-gone', '1')
-        response.end(JSON.stringify([request.url, request.headers['host'], request.headers['x-add'], request.headers['x-old']]))
+        response.end(
+          JSON.stringify([request.url, request.headers['host'], request.headers['x-add'], request.headers['x-old']])
+        )
       },
       {
         match: { pathPrefix: '/api' },
@@ -156,7 +187,13 @@ describe('an upload', () => {
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () =>
-      response.end(JSON.stringify({ body: Buffer.concat(chunks).toString(), length: request.headers['content-length'], encoding: request.headers['transfer-encoding'] }))
+      response.end(
+        JSON.stringify({
+          body: Buffer.concat(chunks).toString(),
+          length: request.headers['content-length'],
+          encoding: request.headers['transfer-encoding']
+        })
+      )
     )
   }
 
@@ -306,7 +343,9 @@ describe('a client that goes away', () => {
     await stream.when(() => stream.body === 'x')
     stream.clientReset(QuicRstStreamErrorCode.STREAM_CANCELLED)
     await gone.promise
-    expect(gateway.log).toMatchObject([{ outcome: 'client_reset', reason: 'the client reset the stream: QUIC_STREAM_CANCELLED', status: 200 }])
+    expect(gateway.log).toMatchObject(
+      [{ outcome: 'client_reset', reason: 'the client reset the stream: QUIC_STREAM_CANCELLED', status: 200 }]
+    )
   })
 
   it('by wanting no more ends it as well', async () => {
@@ -339,7 +378,11 @@ describe('a client that goes away', () => {
 
   it('while waiting for a connection leaves its place to others', async () => {
     const held: (() => void)[] = []
-    const gateway = await serving((_, response) => held.push(() => response.end('done')), {}, { maxConnections: 1, maxWaiting: 1 })
+    const gateway = await serving(
+      (_, response) => held.push(() => response.end('done')),
+      {},
+      { maxConnections: 1, maxWaiting: 1 }
+    )
     const first = gateway.open('GET', '/1')
     const second = gateway.open('GET', '/2')
     second.clientReset(QuicRstStreamErrorCode.STREAM_CANCELLED)
@@ -350,41 +393,89 @@ describe('a client that goes away', () => {
     while (held.length === 1) await new Promise((resolve) => setImmediate(resolve))
     held[1]()
     await third.closedSignal.promise
-    expect(gateway.log.map((record) => [record.path, record.outcome])).toEqual([['/2', 'client_reset'], ['/1', 'ok'], ['/3', 'ok']])
+    expect(gateway.log.map((record) => [record.path, record.outcome])).toEqual([
+      ['/2', 'client_reset'],
+      ['/1', 'ok'],
+      ['/3', 'ok']
+    ])
   })
 })
 
 describe('an upstream that fails', () => {
   it.each<[string, () => Promise<string>, object, string, string, string]>([
     ['refuses', deadAddress, {}, '502', 'upstream_refused', 'connection_refused'],
-    ['does not resolve', () => Promise.resolve('http://no-such-host.invalid'), {}, '50[24]', 'upstream_unresolved', 'dns_(error|timeout)'],
+    [
+      'does not resolve',
+      () => Promise.resolve('http://no-such-host.invalid'),
+      {},
+      '50[24]',
+      'upstream_unresolved',
+      'dns_(error|timeout)'
+    ],
     ['hangs up', () => saying('', (socket) => socket.destroy()), {}, '502', 'upstream_reset', 'connection_terminated'],
     ['talks nonsense', () => saying('SSH-2.0-OpenSSH_9.9\r\n'), {}, '502', 'upstream_protocol', 'http_protocol_error'],
-    ['says nothing', () => saying(''), { timeouts: { firstByte: '150ms' } }, '504', 'upstream_timeout', 'http_response_timeout'],
-    ['has a header without end', () => saying(`HTTP/1.1 200 OK\r\n${'x: y\r\n'.repeat(10_000)}`), {}, '502', 'upstream_protocol', 'http_response_header_section_size'],
-    ['speaks no TLS', async () => (await saying('HTTP/1.1 400 Bad Request\r\n\r\n')).replace('http', 'https'), {}, '502', 'upstream_tls', 'tls_protocol_error']
+    [
+      'says nothing',
+      () => saying(''),
+      { timeouts: { firstByte: '150ms' } },
+      '504',
+      'upstream_timeout',
+      'http_response_timeout'
+    ],
+    [
+      'has a header without end',
+      () => saying(`HTTP/1.1 200 OK\r\n${'x: y\r\n'.repeat(10_000)}`),
+      {},
+      '502',
+      'upstream_protocol',
+      'http_response_header_section_size'
+    ],
+    [
+      'speaks no TLS',
+      async () => (await saying('HTTP/1.1 400 Bad Request\r\n\r\n')).replace('http', 'https'),
+      {},
+      '502',
+      'upstream_tls',
+      'tls_protocol_error'
+    ]
   ])('because it %s is told of', async (_, upstream, route, status, outcome, error) => {
     const url = await upstream()
     const gateway = gatewayTo([url], route)
     const stream = await gateway.get('/', [['accept', 'application/json']])
     expect(stream.status).toMatch(new RegExp(`^${status}$`))
-    expect(stream.header('proxy-status')).toMatch(new RegExp(`^quicgate;error=${error};next-hop="${new URL(url).hostname}:\\d+";details="`))
-    expect(JSON.parse(stream.body)).toMatchObject({ status: Number(stream.status), detail: expect.stringMatching(/^quicgate: the upstream/) as string })
+    expect(stream.header('proxy-status')).toMatch(
+      new RegExp(`^quicgate;error=${error};next-hop="${new URL(url).hostname}:\\d+";details="`)
+    )
+    expect(JSON.parse(stream.body)).toMatchObject({
+      status: Number(stream.status),
+      detail: expect.stringMatching(/^quicgate: the upstream/) as string
+    })
     expect(stream.body).not.toMatch(/node:|\.js|at /)
     expect(gateway.log[0]).toMatchObject({ outcome, upstream: `${new URL(url).hostname}:${new URL(url).port || 80}` })
     expect(gateway.internalErrors).toEqual([])
   })
 
   it('in the middle of its answer resets the stream', async () => {
-    const url = await saying('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc', (socket) => setTimeout(() => socket.destroy(), 50))
+    const url = await saying(
+      'HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc',
+      (socket) => setTimeout(() => socket.destroy(), 50)
+    )
     const gateway = gatewayTo([url])
     const stream = await gateway.get('/')
-    expect([stream.status, stream.body, stream.ended, stream.resetCode]).toEqual(['200', 'abc', false, QuicRstStreamErrorCode.ERROR_PROCESSING_STREAM])
+    expect([stream.status, stream.body, stream.ended, stream.resetCode]).toEqual([
+      '200',
+      'abc',
+      false,
+      QuicRstStreamErrorCode.ERROR_PROCESSING_STREAM
+    ])
     expect(gateway.log[0]).toMatchObject({ outcome: 'upstream_reset', status: 200 })
   })
 
   it('stops in the middle of its answer for too long', async () => {
-    const gateway = gatewayTo([await saying('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc')], { timeouts: { idle: '150ms' } })
+    const gateway = gatewayTo(
+      [await saying('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc')],
+      { timeouts: { idle: '150ms' } }
+    )
     const stream = await gateway.get('/')
     expect([stream.body, stream.resetCode]).toEqual(['abc', QuicRstStreamErrorCode.ERROR_PROCESSING_STREAM])
     expect(gateway.log[0].outcome).toBe('upstream_timeout')
@@ -439,7 +530,11 @@ describe('an upstream that fails', () => {
 
   it('that is busy lets as many wait as it may, and answers 503 to the rest', async () => {
     const arrived = new Signal<() => void>()
-    const gateway = await serving((_, response) => arrived.done(() => response.end('ok')), { timeouts: { queue: '100ms' } }, { maxConnections: 1, maxWaiting: 1 })
+    const gateway = await serving(
+      (_, response) => arrived.done(() => response.end('ok')),
+      { timeouts: { queue: '100ms' } },
+      { maxConnections: 1, maxWaiting: 1 }
+    )
     const running = gateway.open('GET', '/1')
     const waiting = gateway.open('GET', '/2')
     const refused = await gateway.get('/3')
@@ -449,7 +544,11 @@ describe('an upstream that fails', () => {
     expect(waiting.status).toBe('503')
     ;(await arrived.promise)()
     await running.closedSignal.promise
-    expect(gateway.log.map((record) => [record.path, record.outcome])).toEqual([['/3', 'upstream_busy'], ['/2', 'upstream_busy'], ['/1', 'ok']])
+    expect(gateway.log.map((record) => [record.path, record.outcome])).toEqual([
+      ['/3', 'upstream_busy'],
+      ['/2', 'upstream_busy'],
+      ['/1', 'ok']
+    ])
   })
 })
 
@@ -468,7 +567,10 @@ describe('a request that goes nowhere', () => {
     await stream.closedSignal.promise
     expect([stream.status, stream.stopped]).toEqual(['400', true])
     expect(stream.body).toContain('<h1>400 Bad Request</h1>')
-    expect(gateway.log[0]).toMatchObject({ outcome: 'bad_request', reason: 'transfer-encoding is specific to a connection and not allowed here' })
+    expect(gateway.log[0]).toMatchObject({
+      outcome: 'bad_request',
+      reason: 'transfer-encoding is specific to a connection and not allowed here'
+    })
   })
 
   it('has no body in the answer to HEAD', async () => {
@@ -487,7 +589,10 @@ describe('a request that goes nowhere', () => {
 
 it('pools are shared by routes that name the same upstream', async () => {
   const url = await startUpstream((_, response) => response.end('x'))
-  const gateway = new TestGateway([{ name: 'a', match: { path: '/a' }, upstreams: [url] }, { name: 'b', upstreams: [url] }])
+  const gateway = new TestGateway([
+    { name: 'a', match: { path: '/a' }, upstreams: [url] },
+    { name: 'b', upstreams: [url] }
+  ])
   gateways.push(gateway)
   await idle(gateway, 'GET', '/a')
   await idle(gateway, 'GET', '/b')

@@ -20,7 +20,12 @@ const running: { close(): Promise<void> }[] = []
 beforeAll(() => {
   root = mkdtempSync(join(tmpdir(), 'quicgate-gateway-'))
   mkdirSync(join(root, 'routes'))
-  for (const [name, text] of Object.entries({ 'c.pem': certificateOne.cert, 'k.pem': certificateOne.key, 'ec.pem': expiredCertificate.cert, 'ek.pem': expiredCertificate.key })) {
+  for (const [name, text] of Object.entries({
+    'c.pem': certificateOne.cert,
+    'k.pem': certificateOne.key,
+    'ec.pem': expiredCertificate.cert,
+    'ek.pem': expiredCertificate.key
+  })) {
     writeFileSync(join(root, name), text)
   }
 })
@@ -37,11 +42,22 @@ interface Line {
 }
 
 /** Starts a gateway with these files and gives its log, parsed. */
-async function start(upstream: string, extra = '', listener = 'address: 127.0.0.1:0', pair = ['c', 'k']): Promise<{ gateway: Gateway; log: Line[] }> {
+async function start(
+  upstream: string,
+  extra = '',
+  listener = 'address: 127.0.0.1:0',
+  pair = ['c', 'k']
+): Promise<{ gateway: Gateway; log: Line[] }> {
   writeFileSync(join(root, 'routes/all.yaml'), `routes:\n  - { name: all, upstreams: ["${upstream}"] }\n`)
-  writeFileSync(join(root, 'g.yaml'), `listeners:\n  - ${listener}\n    certificates: [{ cert: ${pair[0]}.pem, key: ${pair[1]}.pem }]\n${extra}`)
+  writeFileSync(
+    join(root, 'g.yaml'),
+    `listeners:\n  - ${listener}\n    certificates: [{ cert: ${pair[0]}.pem, key: ${pair[1]}.pem }]\n${extra}`
+  )
   const log: Line[] = []
-  const logger = createLogger({ level: 'debug', destination: { write: (text) => void log.push(JSON.parse(text) as Line) } })
+  const logger = createLogger({
+    level: 'debug',
+    destination: { write: (text) => void log.push(JSON.parse(text) as Line) }
+  })
   const gateway = await Gateway.start(loadGatewayConfig(join(root, 'g.yaml')), logger)
   running.push(gateway)
   return { gateway, log }
@@ -79,14 +95,22 @@ class Fetch extends QuicSpdyStream {
 
 async function connect(gateway: Gateway): Promise<QuicClient> {
   const [address] = gateway.addresses
-  const client = await QuicClient.connect({ host: address.host, port: address.port, serverName: 'localhost', verifier: new InsecureProofVerifier() })
+  const client = await QuicClient.connect({
+    host: address.host,
+    port: address.port,
+    serverName: 'localhost',
+    verifier: new InsecureProofVerifier()
+  })
   running.push(client)
   return client
 }
 
 function open(client: QuicClient, method: string, path: string, fields: HeaderList = [], body?: Uint8Array): Fetch {
   const stream = client.session.openStream((id, session) => new Fetch(id, session))
-  stream.writeHeaders([[':method', method], [':authority', 'localhost'], [':scheme', 'https'], [':path', path], ...fields], body === undefined)
+  stream.writeHeaders(
+    [[':method', method], [':authority', 'localhost'], [':scheme', 'https'], [':path', path], ...fields],
+    body === undefined
+  )
   if (body !== undefined) stream.write(body, true)
   return stream
 }
@@ -113,7 +137,14 @@ describe('the gateway on a socket', () => {
     }
     await waitFor(() => log.filter((line) => line['log'] === 'access').length === 3)
     const lines = log.filter((line) => line['log'] === 'access')
-    expect(lines[0]).toMatchObject({ outcome: 'ok', bytesIn: 300_000, bytesOut: 300_000, quic: 'Q036', route: 'all', status: 200 })
+    expect(lines[0]).toMatchObject({
+      outcome: 'ok',
+      bytesIn: 300_000,
+      bytesOut: 300_000,
+      quic: 'Q036',
+      route: 'all',
+      status: 200
+    })
     expect(lines[0]['connection']).toBe(client.connection.connectionId.toString())
     expect(log[0]['msg']).toMatch(/^listening for QUIC on 127\.0\.0\.1:\d+ \(UDP\)$/)
   })
@@ -162,7 +193,10 @@ describe('the gateway on a socket', () => {
 
   it('says where a state directory cannot be used', async () => {
     writeFileSync(join(root, 'file'), '')
-    await expect(start('http://127.0.0.1:1', 'stateDir: file/state\n')).rejects.toThrow(/g\.yaml:4:11: stateDir: cannot keep secrets in .*file\/state: ENOTDIR/)
+    await expect(start(
+      'http://127.0.0.1:1',
+      'stateDir: file/state\n'
+    )).rejects.toThrow(/g\.yaml:4:11: stateDir: cannot keep secrets in .*file\/state: ENOTDIR/)
   })
 
   it('keeps its server config over a restart', async () => {
@@ -176,7 +210,10 @@ describe('the gateway on a socket', () => {
 
   it('warns of a certificate that has ended', async () => {
     const { log } = await start('http://127.0.0.1:1', '', 'address: 127.0.0.1:0', ['ec', 'ek'])
-    expect(log[0]).toMatchObject({ level: 40, msg: expect.stringMatching(/certificate .*ec\.pem has expired: clients will refuse it; renew it/) as string })
+    expect(log[0]).toMatchObject({
+      level: 40,
+      msg: expect.stringMatching(/certificate .*ec\.pem has expired: clients will refuse it; renew it/) as string
+    })
   })
 })
 

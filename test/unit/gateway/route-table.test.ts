@@ -50,9 +50,18 @@ describe('the route table', () => {
   })
 
   it('explains each step', () => {
-    const verdicts = table({ path: '/a', methods: ['GET', 'HEAD'] }, { path: '/a', headers: { x: { present: true } } }, { path: '/a' }).explain(request('POST h/a'))
+    const verdicts = table(
+      { path: '/a', methods: ['GET', 'HEAD'] },
+      { path: '/a', headers: { x: { present: true } } },
+      { path: '/a' }
+    ).explain(request('POST h/a'))
     expect(verdicts).toEqual([
-      { route: 'r0', place: 'routes.yaml:1', condition: 'any host, exact /a', mismatch: 'method POST is not GET or HEAD' },
+      {
+        route: 'r0',
+        place: 'routes.yaml:1',
+        condition: 'any host, exact /a',
+        mismatch: 'method POST is not GET or HEAD'
+      },
       { route: 'r1', place: 'routes.yaml:2', condition: 'any host, exact /a', mismatch: 'no header x present' },
       { route: 'r2', place: 'routes.yaml:3', condition: 'any host, exact /a', mismatch: undefined }
     ])
@@ -67,11 +76,19 @@ describe('the route table', () => {
       target.map((path) => ({ path })),
       target.map((pathPrefix) => ({ pathPrefix })),
       fc.array(fc.constantFrom('a', ':x', ':y(\\d)', 'b'), { minLength: 1, maxLength: 3 })
-        .filter((parts) => new Set(parts.filter((part) => part[0] === ':')).size === parts.filter((part) => part[0] === ':').length)
+        .filter(
+          (parts) => new Set(parts.filter((part) => part[0] === ':')).size === parts.filter(
+            (part) => part[0] === ':'
+          ).length
+        )
         .map((parts) => ({ pathPattern: `/${parts.join('/')}` }))
     )
     const extra = fc.record(
-      { host: fc.constantFrom('h', '*.h', 'w.h'), methods: fc.constantFrom(['GET'], ['POST']), headers: fc.constant({ x: '1' }) },
+      {
+        host: fc.constantFrom('h', '*.h', 'w.h'),
+        methods: fc.constantFrom(['GET'], ['POST']),
+        headers: fc.constant({ x: '1' })
+      },
       { requiredKeys: [] }
     )
     const match = fc.tuple(condition, extra).map(([a, b]) => ({ ...a, ...b }))
@@ -81,7 +98,10 @@ describe('the route table', () => {
     })
     fc.assert(
       fc.property(fc.array(match, { maxLength: 8 }), asked, (matches, wanted) => {
-        const routes = routesOf([...matches.map((each, index) => ({ name: `r${index}`, match: each, upstreams })), { name: 'last', match: { path: '/none' }, upstreams }])
+        const routes = routesOf([
+          ...matches.map((each, index) => ({ name: `r${index}`, match: each, upstreams })),
+          { name: 'last', match: { path: '/none' }, upstreams }
+        ])
         const fitting = orderRoutes(routes).filter(
           (entry) =>
             entry.host.match(wanted.host) && entry.path.match(pathSegments(wanted.path)) !== undefined &&

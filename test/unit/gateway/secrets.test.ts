@@ -8,7 +8,11 @@ import { loadSecrets } from '../../../src/gateway/secrets.js'
 let dir: string
 let warnings: string[]
 const engine = new NodeEngine()
-const load = (state: string | undefined = dir): ReturnType<typeof loadSecrets> => loadSecrets(state, engine, (text) => warnings.push(text))
+const load = (state: string | undefined = dir): ReturnType<typeof loadSecrets> => loadSecrets(
+  state,
+  engine,
+  (text) => warnings.push(text)
+)
 
 beforeEach(() => {
   dir = join(mkdtempSync(join(tmpdir(), 'quicgate-secrets-')), 'state')
@@ -50,7 +54,10 @@ describe('secrets', () => {
 
   it('for other ciphers than the engine prefers are replaced', () => {
     load()
-    const other = { ...engine, aeadProvider: { ...engine.aeadProvider, preference: [...engine.aeadProvider.preference].reverse() } }
+    const other = {
+      ...engine,
+      aeadProvider: { ...engine.aeadProvider, preference: [...engine.aeadProvider.preference].reverse() }
+    }
     loadSecrets(dir, other as unknown as NodeEngine, (text) => warnings.push(text))
     expect(warnings[0]).toMatch(/other ciphers/)
   })

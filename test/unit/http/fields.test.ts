@@ -1,4 +1,5 @@
-import { parseList, Token } from 'structured-headers'
+import { parseList } from 'structured-headers'
+import type { Token } from 'structured-headers'
 import { describe, expect, it } from 'vitest'
 import ipaddr from 'ipaddr.js'
 import { errorContent } from '../../../src/http/error-answer.js'
@@ -11,7 +12,10 @@ import type { HeaderList } from '../../../src/quic/spdy/header-list.js'
 describe('fields between hops', () => {
   it('lose what belongs to the connection, and what Connection lists', () => {
     const fields: HeaderList = [
-      ['connection', 'keep-alive, X-Secret'], ['connection', 'x-more'], ['x-secret', '1'], ['x-more', '2'], ['keep-alive', 'timeout=5'],
+      [
+        'connection',
+        'keep-alive, X-Secret'
+      ], ['connection', 'x-more'], ['x-secret', '1'], ['x-more', '2'], ['keep-alive', 'timeout=5'],
       ['proxy-connection', 'close'], ['transfer-encoding', 'chunked'], ['upgrade', 'h2c'], ['alt-svc', 'h3=":443"'],
       ['proxy-authorization', 'Basic x'], ['te', 'trailers'], ['x-kept', '3']
     ]
@@ -28,7 +32,13 @@ describe('fields between hops', () => {
   })
 
   it('after the content are few', () => {
-    const fields: HeaderList = [['Server-Timing', 'x'], ['content-length', '1'], ['transfer-encoding', 'x'], [':status', '200'], ['grpc-status', '0']]
+    const fields: HeaderList = [
+      ['Server-Timing', 'x'],
+      ['content-length', '1'],
+      ['transfer-encoding', 'x'],
+      [':status', '200'],
+      ['grpc-status', '0']
+    ]
     expect(trailerFields(fields)).toEqual([['server-timing', 'x'], ['grpc-status', '0']])
   })
 
@@ -41,7 +51,10 @@ const none: ForwardedOptions = { trustedProxies: [], xForwarded: true, forwarded
 const received = { peer: '192.0.2.7', scheme: 'https', authority: 'h:443', version: 'Q036' }
 
 describe('forwarding fields', () => {
-  const forged: HeaderList = [['x-forwarded-for', '1.1.1.1'], ['x-forwarded-proto', 'gopher'], ['x-forwarded-port', '1'], ['x-real-ip', '2.2.2.2'],
+  const forged: HeaderList = [['x-forwarded-for', '1.1.1.1'], [
+    'x-forwarded-proto',
+    'gopher'
+  ], ['x-forwarded-port', '1'], ['x-real-ip', '2.2.2.2'],
     ['forwarded', 'for=1.1.1.1'], ['x', 'y']]
 
   it('of a stranger are replaced', () => {
@@ -53,7 +66,13 @@ describe('forwarding fields', () => {
 
   it('of a trusted proxy are extended', () => {
     const options = { ...none, trustedProxies: [ipaddr.parseCIDR('192.0.2.0/24')] }
-    const fields: HeaderList = [['x-forwarded-for', '1.1.1.1'], ['x-forwarded-for', '3.3.3.3'], ['x-forwarded-proto', 'http'], ['forwarded', 'for=1.1.1.1'], ['via', '1.1 a']]
+    const fields: HeaderList = [
+      ['x-forwarded-for', '1.1.1.1'],
+      ['x-forwarded-for', '3.3.3.3'],
+      ['x-forwarded-proto', 'http'],
+      ['forwarded', 'for=1.1.1.1'],
+      ['via', '1.1 a']
+    ]
     expect(addForwarding(fields, received, options, 'gate')).toEqual([
       ['x-forwarded-for', '1.1.1.1, 3.3.3.3, 192.0.2.7'], ['x-forwarded-proto', 'http'], ['x-forwarded-host', 'h:443'],
       ['forwarded', 'for=1.1.1.1, for=192.0.2.7;host="h:443";proto=https'], ['via', '1.1 a, QUIC/Q036 gate']
@@ -61,13 +80,23 @@ describe('forwarding fields', () => {
   })
 
   it('quote IPv6, and show IPv4 as such', () => {
-    const of = (peer: string): string => addForwarding([], { ...received, peer, authority: 'h' }, { ...none, xForwarded: false, via: false }, 'g')[0][1]
+    const of = (peer: string): string => addForwarding(
+      [],
+      { ...received, peer, authority: 'h' },
+      { ...none, xForwarded: false, via: false },
+      'g'
+    )[0][1]
     expect(of('2001:db8::1')).toBe('for="[2001:db8::1]";host=h;proto=https')
     expect(of('::ffff:192.0.2.1')).toBe('for=192.0.2.1;host=h;proto=https')
   })
 
   it('can be turned off, and then a stranger\'s are still gone', () => {
-    expect(addForwarding([...forged], received, { ...none, xForwarded: false, forwarded: false, via: false }, 'g')).toEqual([['x', 'y']])
+    expect(addForwarding(
+      [...forged],
+      received,
+      { ...none, xForwarded: false, forwarded: false, via: false },
+      'g'
+    )).toEqual([['x', 'y']])
   })
 
   it('name the client as far as trust reaches', () => {
@@ -82,11 +111,24 @@ describe('forwarding fields', () => {
 
 describe('Proxy-Status', () => {
   it('parses back to what was said', () => {
-    const value = proxyStatus({ name: 'quicgate', error: 'connection_refused', details: 'it said "no"\n\u00e9', nextHop: '127.0.0.1:9000', receivedStatus: 500 }, 'origin; error=http_response_timeout')
+    const value = proxyStatus(
+      {
+        name: 'quicgate',
+        error: 'connection_refused',
+        details: 'it said "no"\n\u00e9',
+        nextHop: '127.0.0.1:9000',
+        receivedStatus: 500
+      },
+      'origin; error=http_response_timeout'
+    )
     const [origin, [name, parameters]] = parseList(value) as [unknown, [Token, Map<string, unknown>]]
     expect(origin).toBeDefined()
     expect(name.toString()).toBe('quicgate')
-    expect(Object.fromEntries(parameters)).toMatchObject({ 'next-hop': '127.0.0.1:9000', 'received-status': 500, details: 'it said "no"??' })
+    expect(Object.fromEntries(parameters)).toMatchObject({
+      'next-hop': '127.0.0.1:9000',
+      'received-status': 500,
+      details: 'it said "no"??'
+    })
     expect(String(parameters.get('error'))).toBe('connection_refused')
     expect(value).toContain('quicgate; error=connection_refused;'.replace('; ', ';'))
   })

@@ -3,7 +3,12 @@ import { hostOf, parseContentLength, readRequestHead } from '../../../src/http/r
 import type { RequestHead } from '../../../src/http/request-head.js'
 import type { HeaderList } from '../../../src/quic/spdy/header-list.js'
 
-const base: HeaderList = [[':method', 'GET'], [':scheme', 'https'], [':authority', 'Example.com:443'], [':path', '/a?b=1']]
+const base: HeaderList = [
+  [':method', 'GET'],
+  [':scheme', 'https'],
+  [':authority', 'Example.com:443'],
+  [':path', '/a?b=1']
+]
 
 /** The base with pseudo-headers replaced (undefined removes one) and regular fields appended. */
 function request(pseudo: Record<string, string | undefined>, ...fields: HeaderList): HeaderList {
@@ -38,7 +43,10 @@ describe('a good request', () => {
   })
 
   it('may name its host in a field alone', () => {
-    expect(readRequestHead(request({ ':authority': undefined }, ['host', 'h']), true)).toMatchObject({ authority: 'h', host: 'h' })
+    expect(readRequestHead(
+      request({ ':authority': undefined }, ['host', 'h']),
+      true
+    )).toMatchObject({ authority: 'h', host: 'h' })
   })
 })
 
@@ -54,13 +62,33 @@ describe('a bad request', () => {
     ['user information', request({ ':authority': 'u@h' }), ':authority is missing or not a host with port'],
     ['two hosts', request({}, ['host', 'other.example']), 'host and :authority differ'],
     ['no path', request({ ':path': undefined }), ':path is missing'],
-    ['an absolute path', request({ ':path': 'https://h/' }), ':path does not begin with /, or has octets that a URL cannot'],
-    ['a space in the path', request({ ':path': '/a b' }), ':path does not begin with /, or has octets that a URL cannot'],
-    ['a line break in the path', request({ ':path': '/a\r\nx: y' }), ':path does not begin with /, or has octets that a URL cannot'],
+    [
+      'an absolute path',
+      request({ ':path': 'https://h/' }),
+      ':path does not begin with /, or has octets that a URL cannot'
+    ],
+    [
+      'a space in the path',
+      request({ ':path': '/a b' }),
+      ':path does not begin with /, or has octets that a URL cannot'
+    ],
+    [
+      'a line break in the path',
+      request({ ':path': '/a\r\nx: y' }),
+      ':path does not begin with /, or has octets that a URL cannot'
+    ],
     ['a fragment', request({ ':path': '/a#b' }), ':path does not begin with /, or has octets that a URL cannot'],
     ['a way up', request({ ':path': '/a/../b' }), ':path has a "." or ".." segment; resolve it before sending'],
-    ['a hidden way up', request({ ':path': '/a/%2E%2e%2fb' }), ':path has a "." or ".." segment; resolve it before sending'],
-    ['a way up behind backslashes', request({ ':path': '/a\\..\\b' }), ':path has a "." or ".." segment; resolve it before sending'],
+    [
+      'a hidden way up',
+      request({ ':path': '/a/%2E%2e%2fb' }),
+      ':path has a "." or ".." segment; resolve it before sending'
+    ],
+    [
+      'a way up behind backslashes',
+      request({ ':path': '/a\\..\\b' }),
+      ':path has a "." or ".." segment; resolve it before sending'
+    ],
     ['an unknown pseudo-header', request({ ':version': 'HTTP/1.1' }), 'unknown pseudo-header ":version"'],
     ['a response\'s pseudo-header', request({ ':status': '200' }), 'unknown pseudo-header ":status"'],
     ['a pseudo-header twice', [...base, [':path', '/b']], ':path is given twice'],
@@ -69,15 +97,27 @@ describe('a bad request', () => {
     ['an empty name', request({}, ['', 'x']), '"" is not a valid field name'],
     ['a name with a space', request({}, ['a b', 'x']), '"a b" is not a valid field name'],
     ['a value with NUL', request({}, ['a', 'x\0y']), 'the value of a has octets that HTTP does not allow'],
-    ['a value with a line break', request({}, ['a', 'x\r\ny: z']), 'the value of a has octets that HTTP does not allow'],
+    [
+      'a value with a line break',
+      request({}, ['a', 'x\r\ny: z']),
+      'the value of a has octets that HTTP does not allow'
+    ],
     ['a value with space at its end', request({}, ['a', 'x ']), 'the value of a has octets that HTTP does not allow'],
     ['connection', request({}, ['connection', 'close']), 'connection is specific to a connection and not allowed here'],
-    ['transfer-encoding', request({}, ['transfer-encoding', 'chunked']), 'transfer-encoding is specific to a connection and not allowed here'],
+    [
+      'transfer-encoding',
+      request({}, ['transfer-encoding', 'chunked']),
+      'transfer-encoding is specific to a connection and not allowed here'
+    ],
     ['upgrade', request({}, ['upgrade', 'websocket']), 'upgrade is specific to a connection and not allowed here'],
     ['te other than trailers', request({}, ['te', 'gzip']), 'te may only be "trailers"'],
     ['a length that is no number', request({}, ['content-length', '-1']), 'content-length is not a number'],
     ['two lengths', request({}, ['content-length', '1'], ['content-length', '2']), 'content-length is given twice'],
-    ['a length without content', request({}, ['content-length', '1']), 'content-length is 1, but the request has no content'],
+    [
+      'a length without content',
+      request({}, ['content-length', '1']),
+      'content-length is 1, but the request has no content'
+    ],
     ['an underscore', request({}, ['x_a', '1']), 'the field name x_a has an underscore; use - instead']
   ])('is refused: %s', (_, headers, refused, status = 400) => {
     expect(readRequestHead(headers, true)).toEqual({ status, refused })
@@ -93,10 +133,22 @@ describe('a bad request', () => {
 describe('parts of a request', () => {
   it.each([
     ['h', 'h'], ['H.example.', 'h.example'], ['h:80', 'h'], ['[::1]:80', '::1'], ['127.0.0.1', '127.0.0.1'],
-    ['', undefined], ['h:99999', undefined], ['::1', undefined], ['[x]', undefined], ['h/', undefined], ['h:', undefined]
+    ['', undefined], [
+      'h:99999',
+      undefined
+    ], ['::1', undefined], ['[x]', undefined], ['h/', undefined], ['h:', undefined]
   ])('the host of %j is %s', (authority, host) => expect(hostOf(authority)).toBe(host))
 
-  it.each([['0', 0], ['12', 12], ['5, 5', 5], ['5, 6', undefined], ['', undefined], ['1e3', undefined], ['+1', undefined], ['9'.repeat(16), undefined]])(
+  it.each([
+    ['0', 0],
+    ['12', 12],
+    ['5, 5', 5],
+    ['5, 6', undefined],
+    ['', undefined],
+    ['1e3', undefined],
+    ['+1', undefined],
+    ['9'.repeat(16), undefined]
+  ])(
     'the length of %j is %s', (text, length) => expect(parseContentLength(text)).toBe(length)
   )
 })

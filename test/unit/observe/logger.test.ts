@@ -12,7 +12,13 @@ function lines(options: LoggerOptions, use: (logger: ReturnType<typeof createLog
 
 const record: AccessRecord = {
   client: '127.0.0.1:1', forwardedFor: undefined, method: 'GET', host: 'h', path: '/', route: 'r', upstream: 'u:1', status: 200, outcome: 'ok',
-  reason: undefined, ms: { queue: 0, connect: undefined, firstByte: 1, clientStall: undefined, total: 2 }, bytesIn: 0, bytesOut: 3, attempts: 1,
+  reason: undefined, ms: {
+    queue: 0,
+    connect: undefined,
+    firstByte: 1,
+    clientStall: undefined,
+    total: 2
+  }, bytesIn: 0, bytesOut: 3, attempts: 1,
   informational: undefined, droppedTrailers: undefined, quic: 'Q036', connection: 'c', stream: 5, rtt: 1
 }
 
@@ -20,7 +26,12 @@ describe('the logger', () => {
   it('writes one JSON line each, with the time as text', () => {
     const [line] = lines({}, (logger) => logger.info({ a: 1 }, 'hello'))
     expect(line.endsWith('\n')).toBe(true)
-    expect(JSON.parse(line)).toEqual({ level: 30, time: expect.stringMatching(/^\d{4}-\d\d-\d\dT/) as string, a: 1, msg: 'hello' })
+    expect(JSON.parse(line)).toEqual({
+      level: 30,
+      time: expect.stringMatching(/^\d{4}-\d\d-\d\dT/) as string,
+      a: 1,
+      msg: 'hello'
+    })
   })
 
   it('logs errors without their stack, unless asked to debug', () => {
