@@ -1,0 +1,44 @@
+/**
+ * The library: what a program of one's own builds on. Servers and clients that speak HTTP extend the SPDY classes; those
+ * that do not extend QuicSession and QuicStream.
+ */
+export { QuicServer, generateServerConfig, type QuicServerOptions, type ServerEvent } from './endpoint/server.js'
+export { QuicClient, type ClientClosed, type QuicClientOptions } from './endpoint/client.js'
+export { sessionOptions, type TransportOptions } from './endpoint/transport-options.js'
+export type { DatagramEngine, DatagramHandler, DatagramSocket, SocketOptions } from './endpoint/datagram-engine.js'
+export { NodeEngine } from './endpoint/engines/node-engine.js'
+export { loadCaFile, systemTrust } from './endpoint/trust-store.js'
+
+export { QuicSession } from './quic/transport/session.js'
+export { QuicStream } from './quic/transport/streams/quic-stream.js'
+export { QuicStreamSequencer } from './quic/transport/streams/sequencer.js'
+export type { SessionConnection } from './quic/transport/session-connection.js'
+export { clientSessionDefaults, serverSessionDefaults, type SessionOptions } from './quic/transport/session-options.js'
+export { QuicConnection, type ConnectionStats, type QuicConnectionOptions } from './quic/transport/connection.js'
+export { QuicDispatcher, type DispatcherStats, type QuicDispatcherOptions } from './quic/transport/dispatcher.js'
+export { TRANSMIT_BUFFER_SIZE, type QuicEndpoint, type Transmit } from './quic/transport/transmit.js'
+
+export { QuicSpdySession } from './quic/spdy/spdy-session.js'
+export { QuicSpdyClientSession } from './quic/spdy/spdy-client-session.js'
+export { QuicSpdyServerSession } from './quic/spdy/spdy-server-session.js'
+export { QuicSpdyStream } from './quic/spdy/spdy-stream.js'
+export { QuicHeadersStream } from './quic/spdy/headers-stream.js'
+export type { HeaderField, HeaderList } from './quic/spdy/header-list.js'
+
+export {
+  CaProofVerifier,
+  CertificateError,
+  InsecureProofVerifier,
+  StaticProofSource,
+  certifiedKeyFromPem,
+  type CertifiedKey,
+  type ProofParameters,
+  type ProofSource,
+  type ProofVerifier
+} from './quic/crypto/proof.js'
+export { ServerConfig, type SavedServerConfig } from './quic/handshake/server/server-config.js'
+export { ConnectionId } from './quic/connection-id.js'
+export { QuicError, QuicErrorCode, QuicRstStreamErrorCode, quicErrorName, quicRstErrorName } from './quic/errors.js'
+export { EncryptionLevel, Perspective, type Micros, type PeerAddress, type QuicHelper } from './quic/types.js'
+export { supportedVersions, versionByLabel, versionByTag } from './quic/wire/versions/registry.js'
+export type { QuicVersion } from './quic/wire/versions/version.js'
