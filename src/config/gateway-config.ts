@@ -25,7 +25,7 @@ export interface ListenerConfig {
   readonly address: HostPort
   readonly certificates: readonly LoadedCertificate[]
   readonly versions: readonly QuicVersion[]
-  readonly transport: NonNullable<ListenerDefinition['transport']>
+  readonly transport: ListenerDefinition['transport']
 }
 
 /** A certificate chain with its key, and the file it came from for messages. */
@@ -94,7 +94,7 @@ function loadListener(
   })
   const versions = listener.versions?.map((label) => versionByLabel(label)!) ?? supportedVersions
   const at = { file: source.file, ...source.position(['listeners', index, 'address']) }
-  return { at, address: listener.address, certificates, versions, transport: listener.transport ?? {} }
+  return { at, address: listener.address, certificates, versions, transport: listener.transport }
 }
 
 function readPem(

@@ -13,8 +13,9 @@ const transportSchema = z
       .describe('bytes a client may send on a stream before they are read (64KiB)'),
     connectionWindow: size(16_384, 24 * 2 ** 20).optional().describe('the same for the whole connection (1MiB)'),
     maxStreams: z.int().min(1).max(100_000).optional().describe('requests at a time on one connection (100)'),
-    idleTimeout: duration(1000, 600_000).optional().describe('a silent connection is closed after this (30s)'),
-    maxPacketLength: size(1200, 1452).optional().describe('UDP payload of the largest packet sent (1350)'),
+    idleTimeout: duration(1000, 600_000).prefault('30s')
+      .describe('a silent connection is closed after this, or sooner if the client says so'),
+    maxPacketLength: size(1200, 1452).optional().describe('UDP payload of the largest packet sent; by default as large as what clients send'),
     congestion: z.enum(['cubic', 'reno']).optional()
   })
   .describe('limits of the QUIC transport')
@@ -32,7 +33,7 @@ const listenerSchema = z.strictObject({
     .describe('chosen by the name the client asks for; the first one serves all other names'),
   versions: z.array(z.enum(labels as [string, ...string[]])).min(1).optional()
     .describe('QUIC versions to speak, preferred first; all if left out'),
-  transport: transportSchema.optional()
+  transport: transportSchema.prefault({})
 })
 
 const networkSchema = z.string().transform((text, context) => {

@@ -1,5 +1,6 @@
 /** The gateway as a whole: listeners, secrets, routes, upstreams. */
 import { X509Certificate } from 'node:crypto'
+import { lookup } from 'node:dns/promises'
 import { ConfigError } from '../config/config-error.js'
 import type { GatewayConfig, ListenerConfig } from '../config/gateway-config.js'
 import { formatHostPort } from '../config/values.js'
@@ -113,8 +114,10 @@ export class Gateway {
     const stopping = (): boolean => this.cutting
     let server: QuicServer
     try {
+      const { address: host } = await lookup(listener.address.host)
       server = await QuicServer.listen({
-        ...listener.address,
+        host,
+        port: listener.address.port,
         proofSource: new StaticProofSource(listener.certificates.map(({ key }) => key)),
         serverConfig: secrets.serverConfig,
         tokenSecret: secrets.tokenSecret,
@@ -124,6 +127,8 @@ export class Gateway {
         onEvent: (event) => this.onEvent(event)
       })
     } catch (error) {
+      // Only what the system refuses is the configuration's fault.
+      if ((error as NodeJS.ErrnoException).syscall === undefined) throw error
       throw new ConfigError([{ ...listener.at, message: listenFailure(listener, error) }])
     }
     const { address } = server
@@ -166,7 +171,7 @@ export class Gateway {
 /** The endpoint counts its idle timeout in seconds. */
 function transportOptions({ transport }: ListenerConfig): TransportOptions {
   const { idleTimeout, ...rest } = transport
-  return idleTimeout === undefined ? rest : { ...rest, idleTimeoutSeconds: Math.ceil(idleTimeout / 1000) }
+  return { ...rest, idleTimeoutSeconds: Math.ceil(idleTimeout / 1000) }
 }
 
 function listenFailure({ address }: ListenerConfig, error: unknown): string {

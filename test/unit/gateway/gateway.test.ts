@@ -181,6 +181,17 @@ describe('the gateway on a socket', () => {
     expect(log.find((line) => line['log'] === 'access')).toMatchObject({ outcome: 'gateway_stopping' })
   })
 
+  it('takes a name for an address, if it is one of this machine', async () => {
+    const { gateway } = await start('http://127.0.0.1:1', '', 'address: localhost:0')
+    expect(['127.0.0.1', '::1']).toContain(gateway.addresses[0].host)
+    await expect(start('http://127.0.0.1:1', '', 'address: no-such-host.invalid:0')).rejects.toThrow(
+      /:2:14: "no-such-host\.invalid" does not resolve; name an IP address of this machine$/
+    )
+    await expect(start('http://127.0.0.1:1', '', 'address: 192.0.2.1:0')).rejects.toThrow(
+      /:2:14: this machine has no address 192\.0\.2\.1; name one of its own, 0\.0\.0\.0 or \[::\]$/
+    )
+  })
+
   it('says where a port is in use', async () => {
     const taken = createSocket('udp4')
     await new Promise<void>((resolve) => taken.bind(0, '127.0.0.1', resolve))
