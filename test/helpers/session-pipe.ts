@@ -193,7 +193,8 @@ export function give(connection: FakeConnection, { frame, data, reason }: PipeFr
 /** A STREAM frame by hand. */
 export function streamFrame(streamId: number, offset: number, data: Uint8Array | string, fin = false): PipeFrame {
   const bytes = typeof data === 'string' ? new TextEncoder().encode(data) : data
-  const frame = Object.assign(new SentFrame(), { kind: SentFrameKind.Stream, streamId, offset, length: bytes.length, fin })
+  const fields = { kind: SentFrameKind.Stream, streamId, offset, length: bytes.length, fin }
+  const frame = Object.assign(new SentFrame(), fields)
   return { frame, data: bytes, reason: '' }
 }
 

@@ -1,6 +1,6 @@
 /**
- * How a session tells the application what happened: a queue of streams with news, worked off in deliverEvents, where an
- * application's failure harms its own stream only.
+ * How a session tells the application what happened: a queue of streams with news, worked off in deliverEvents. A
+ * failure of the application harms its own stream only.
  */
 import { QuicError, QuicErrorCode, QuicRstStreamErrorCode } from '../errors.js'
 import type { Micros } from '../types.js'

@@ -1,5 +1,5 @@
 /**
- * Sets of stream offsets as sorted, disjoint ranges: what a sequencer has received, what a send buffer had acknowledged.
+ * Sets of stream offsets as sorted, disjoint ranges: what a sequencer received, what was acknowledged to a send buffer.
  */
 
 /** Half-open ranges `[start, end)` of byte offsets. Neighbours that touch are merged. */

@@ -31,8 +31,8 @@ export class QuicStream extends QuicStreamCore {
   // ---- reading ----
 
   /**
-   * The next bytes in order, at most 8 KiB; undefined if there are none now. The array belongs to the caller. Reading is
-   * what opens the flow-control window: a reader that stops reading stops the peer.
+   * The next bytes in order, at most 8 KiB; undefined if there are none now. The array belongs to the caller. Reading
+   * is what opens the flow-control window: a reader that stops reading stops the peer.
    */
   read(): Uint8Array | undefined {
     const bytes = this.takeInput()
