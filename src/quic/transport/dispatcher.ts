@@ -5,7 +5,7 @@
 import { ConnectionId, ConnectionIdMap } from '../connection-id.js'
 import { Perspective, type Micros, type PeerAddress } from '../types.js'
 import { buildPublicReset } from '../wire/public-reset.js'
-import { DatagramKind, DatagramPeek, peekDatagram } from '../wire/public-header.js'
+import { DatagramKind, DatagramPeek, peekDatagram } from '../wire/datagram-peek.js'
 import { buildVersionNegotiation } from '../wire/version-negotiation.js'
 import type { QuicVersion } from '../wire/versions/version.js'
 import { BufferedPacketStore, type BufferedConnection } from './buffered-packet-store.js'
@@ -180,12 +180,12 @@ export class QuicDispatcher implements QuicEndpoint {
   ): void {
     this.budget--
     this.stats.connectionsCreated++
-    let member: Member | undefined
     const onWake = (): void => {
+      const member = this.members.get(id)
       if (member !== undefined) this.onConnectionWake(member)
     }
     const connection = this.o.createConnection({ connectionId: id, version, peerAddress: from, now, onWake })
-    member = { connection, deadline: Infinity, heapIndex: -1, touched: false, queued: false }
+    const member: Member = { connection, deadline: Infinity, heapIndex: -1, touched: false, queued: false }
     this.members.set(id, member)
     connection.start(now)
     connection.handleDatagram(now, from, chlo)
