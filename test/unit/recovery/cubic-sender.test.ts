@@ -221,6 +221,18 @@ describe('Cubic', () => {
   it('remembers less than the window when a loss comes before the old maximum was reached', () => {
     const cubic = new Cubic()
     expect(cubic.windowAfterLoss(100_000)).toBe(85_000)
+    expect(cubic.windowAfterLoss(90_000)).toBe(76_500)
+    // 0.85·90000 is what it now climbs back to; from 72250 that is a few seconds of slow growth away.
+    const target = 76_500
+    let window = 72_250
+    let now = 1_000_000
+    for (let i = 0; i < 5; i++) window = cubic.windowAfterAck((now += 100_000), window, window, 100_000)
+    expect(window).toBeLessThan(target + 5 * MSS)
+  })
+
+  it('starts at its origin when the window is at the remembered maximum', () => {
+    const cubic = new Cubic()
+    cubic.windowAfterLoss(100_000)
     expect(cubic.windowAfterLoss(85_000)).toBe(72_250)
     // The remembered maximum is 0.85·85000 = 72250, the window itself: the epoch starts at its origin and grows at once.
     const first = cubic.windowAfterAck(1_000_000, 14_600, 72_250, 10_000)

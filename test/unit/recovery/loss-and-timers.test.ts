@@ -285,6 +285,19 @@ describe('timers', () => {
     expect(new Set(f.lost).size).toBe(f.lost.length)
   })
 
+  it('what a retransmission timeout finds lost afterwards is no second sign of congestion', () => {
+    const f = measured(100)
+    f.sendMany(10)
+    f.timeout()
+    f.timeout()
+    f.timeout()
+    f.now += 5 * MS
+    // The last packet sent before the timeout arrives: the timeout was spurious, though the others are missing.
+    f.ack([11, 11])
+    expect(f.lost.length).toBeGreaterThan(5)
+    expect(f.manager.congestionWindow).toBeGreaterThanOrEqual(32 * 1460)
+  })
+
   it('a spurious one leaves the window alone and learns the slower round trip', () => {
     const f = measured(100)
     f.sendMany(10)
