@@ -220,14 +220,13 @@ describe('Cubic', () => {
 
   it('remembers less than the window when a loss comes before the old maximum was reached', () => {
     const cubic = new Cubic()
-    expect(cubic.windowAfterLoss(100_000)).toBe(85_000)
-    expect(cubic.windowAfterLoss(90_000)).toBe(76_500)
-    // 0.85·90000 is what it now climbs back to; from 72250 that is a few seconds of slow growth away.
-    const target = 76_500
-    let window = 72_250
+    expect(cubic.windowAfterLoss(2_000_000)).toBe(1_700_000)
+    let window = cubic.windowAfterLoss(1_800_000)
+    expect(window).toBe(1_530_000)
+    // 0.85 of 1.8 MB is the window itself: growth begins at the flat part, not with a climb back to 1.8 MB.
     let now = 1_000_000
     for (let i = 0; i < 5; i++) window = cubic.windowAfterAck((now += 100_000), window, window, 100_000)
-    expect(window).toBeLessThan(target + 5 * MSS)
+    expect(window).toBeLessThan(1_530_000 + 10 * MSS)
   })
 
   it('starts at its origin when the window is at the remembered maximum', () => {
