@@ -7,6 +7,7 @@ import type { AckFrame, FrameVisitor } from '../quic/wire/frames/frames.js'
 import { completePacketNumber } from '../quic/wire/packet-number.js'
 import { tagName } from '../quic/wire/tags.js'
 import { supportedVersions, versionByTag } from '../quic/wire/versions/registry.js'
+import { createPacketHeader } from '../quic/wire/versions/version.js'
 import type { PacketHeader, QuicVersion } from '../quic/wire/versions/version.js'
 import { DirectionDecoder } from './direction-decoder.js'
 import type { SpeechListener } from './direction-decoder.js'
@@ -68,13 +69,7 @@ export class ConnectionDecoder {
   /** Delivered data packets that opened. */
   opened = 0
   private readonly sides: readonly [client: Side, server: Side]
-  private readonly header: PacketHeader = {
-    versionTag: 0,
-    nonceOffset: -1,
-    wirePacketNumber: 0,
-    packetNumberLength: 0,
-    headerEnd: 0
-  }
+  private readonly header: PacketHeader = createPacketHeader()
   private readonly packet: OpenedPacket = {
     version: supportedVersions[0]!,
     level: EncryptionLevel.None,
@@ -178,6 +173,9 @@ export class ConnectionDecoder {
   private visitor(side: Side): FrameVisitor {
     const { traits } = this.packet.version
     return {
+      onEntropyFlag: () => {},
+      onCrypto: () => {},
+      onMessage: () => {},
       onPadding: length => this.show('PADDING', `PADDING ${length} bytes`),
       onStream: (id, offset, fin, buffer, start, end) => {
         // A handshake message names its packet better than the stream that carries it does.

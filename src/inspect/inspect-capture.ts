@@ -3,7 +3,7 @@
  */
 import { ConnectionId } from '../quic/connection-id.js'
 import { Perspective } from '../quic/types.js'
-import { DatagramKind, DatagramPeek, peekDatagram } from '../quic/wire/public-header.js'
+import { DatagramKind, DatagramPeek, peekDatagram } from '../quic/wire/datagram-peek.js'
 import { parsePublicReset } from '../quic/wire/public-reset.js'
 import { tagName } from '../quic/wire/tags.js'
 import { parseVersionNegotiation } from '../quic/wire/version-negotiation.js'

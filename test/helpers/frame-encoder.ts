@@ -32,11 +32,23 @@ function write(codec: FrameCodec, out: ByteWriter, frame: LoggedFrame, context: 
       )
       out.bytes(frame.data)
       return true
-    case 'ack':
-      return codec.writeAck(out, ackOf(frame.largestAcked, frame.ackDelay, frame.ranges), 3000)
-    case 'stopWaiting':
-      codec.writeStopWaiting(out, frame.leastUnacked, context.packetNumber, context.packetNumberLength)
+    case 'crypto':
+      codec.writeCryptoHeader(out, frame.offset, frame.data.length)
+      out.bytes(frame.data)
       return true
+    case 'entropyFlag':
+      codec.writePreamble(out, frame.entropy)
+      return true
+    case 'ack': {
+      const { largestAcked, ackDelay, ranges, entropyHash } = frame
+      const entropy = entropyHash === undefined ? undefined : { leastAwaited: 1, hashUpTo: () => entropyHash }
+      return codec.writeAck(out, ackOf(largestAcked, ackDelay, ranges), 3000, entropy)
+    }
+    case 'stopWaiting': {
+      const { packetNumber, packetNumberLength } = context
+      codec.writeStopWaiting(out, frame.leastUnacked, packetNumber, packetNumberLength, frame.entropyHash)
+      return true
+    }
     case 'rstStream':
       codec.writeRstStream(out, frame.streamId, frame.errorCode, frame.finalOffset)
       return true
@@ -56,6 +68,7 @@ function write(codec: FrameCodec, out: ByteWriter, frame: LoggedFrame, context: 
       codec.writePing(out)
       return true
     case 'pathClose':
+    case 'message':
       return false
   }
 }

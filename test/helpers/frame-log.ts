@@ -7,8 +7,19 @@ import type { AckFrame, FrameVisitor } from '../../src/quic/wire/frames/frames.j
 export type LoggedFrame =
   | { kind: 'padding'; length: number }
   | { kind: 'stream'; streamId: number; offset: number; fin: boolean; data: Uint8Array }
-  | { kind: 'ack'; largestAcked: number; ackDelay: number; ranges: [number, number][] }
-  | { kind: 'stopWaiting'; leastUnacked: number }
+  | { kind: 'crypto'; offset: number; data: Uint8Array }
+  | {
+      kind: 'ack'
+      largestAcked: number
+      ackDelay: number
+      ranges: [number, number][]
+      /** These two in versions with entropy only. */
+      entropyHash?: number
+      truncated?: boolean
+    }
+  | { kind: 'stopWaiting'; leastUnacked: number; entropyHash?: number }
+  | { kind: 'message'; data: Uint8Array }
+  | { kind: 'entropyFlag'; entropy: boolean }
   | { kind: 'rstStream'; streamId: number; errorCode: number; finalOffset: number }
   | { kind: 'connectionClose'; errorCode: number; reason: string }
   | { kind: 'goAway'; errorCode: number; lastGoodStreamId: number; reason: string }
@@ -21,19 +32,30 @@ export type LoggedFrame =
 export class FrameLog implements FrameVisitor {
   readonly frames: LoggedFrame[] = []
 
+  onEntropyFlag(entropy: boolean): void {
+    this.frames.push({ kind: 'entropyFlag', entropy })
+  }
+  onCrypto(offset: number, buffer: Uint8Array, start: number, end: number): void {
+    this.frames.push({ kind: 'crypto', offset, data: Uint8Array.from(buffer.subarray(start, end)) })
+  }
+  onMessage(buffer: Uint8Array, start: number, end: number): void {
+    this.frames.push({ kind: 'message', data: Uint8Array.from(buffer.subarray(start, end)) })
+  }
   onPadding(length: number): void {
     this.frames.push({ kind: 'padding', length })
   }
   onStream(streamId: number, offset: number, fin: boolean, buffer: Uint8Array, start: number, end: number): void {
     this.frames.push({ kind: 'stream', streamId, offset, fin, data: Uint8Array.from(buffer.subarray(start, end)) })
   }
-  onAck(ack: AckFrame): void {
+  onAck(ack: AckFrame, entropyHash: number, truncated: boolean): void {
     const ranges: [number, number][] = []
     for (let i = 0; i < ack.rangeCount; i++) ranges.push([ack.ranges[2 * i]!, ack.ranges[2 * i + 1]!])
-    this.frames.push({ kind: 'ack', largestAcked: ack.largestAcked, ackDelay: ack.ackDelay, ranges })
+    const { largestAcked, ackDelay } = ack
+    const entropy = entropyHash < 0 ? {} : { entropyHash, truncated }
+    this.frames.push({ kind: 'ack', largestAcked, ackDelay, ranges, ...entropy })
   }
-  onStopWaiting(leastUnacked: number): void {
-    this.frames.push({ kind: 'stopWaiting', leastUnacked })
+  onStopWaiting(leastUnacked: number, entropyHash: number): void {
+    this.frames.push({ kind: 'stopWaiting', leastUnacked, ...(entropyHash < 0 ? {} : { entropyHash }) })
   }
   onRstStream(streamId: number, errorCode: number, finalOffset: number): void {
     this.frames.push({ kind: 'rstStream', streamId, errorCode, finalOffset })

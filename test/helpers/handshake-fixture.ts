@@ -6,7 +6,13 @@ import { createHash, createPrivateKey } from 'node:crypto'
 import { ConnectionId } from '../../src/quic/connection-id.js'
 import type { CertifiedKey } from '../../src/quic/crypto/proof.js'
 import { certifiedKeyFromPem } from '../../src/quic/crypto/proof.js'
-import type { AeadName, AeadProvider, PacketOpener, PacketSealer } from '../../src/quic/crypto/protection.js'
+import type {
+  AeadName,
+  AeadProvider,
+  HeaderProtector,
+  PacketOpener,
+  PacketSealer
+} from '../../src/quic/crypto/protection.js'
 import { QuicError } from '../../src/quic/errors.js'
 import type { CryptoHandshake, HandshakeHost } from '../../src/quic/handshake/handshake.js'
 import type { NegotiatedConfig } from '../../src/quic/handshake/negotiated-config.js'
@@ -83,6 +89,9 @@ class SpyAeadProvider implements AeadProvider {
   }
   createOpener(aead: AeadName, key: Uint8Array, iv: Uint8Array): SpyKey {
     return spyKey(aead, key, iv)
+  }
+  createHeaderProtector(): HeaderProtector {
+    return { mask: () => new Uint8Array(5) }
   }
 }
 

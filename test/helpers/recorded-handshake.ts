@@ -7,6 +7,7 @@ import { EncryptionLevel, Perspective } from '../../src/quic/types.js'
 import { HandshakeMessageReader } from '../../src/quic/wire/handshake-message.js'
 import type { HandshakeMessage } from '../../src/quic/wire/handshake-message.js'
 import { versionByLabel } from '../../src/quic/wire/versions/registry.js'
+import { createPacketHeader } from '../../src/quic/wire/versions/version.js'
 import type { PacketHeader, QuicVersion } from '../../src/quic/wire/versions/version.js'
 import { FrameLog } from './frame-log.js'
 import { loadCase } from './vectors.js'
@@ -85,13 +86,7 @@ function open(
   opener: PacketOpener,
   bytes: Buffer
 ): { buffer: Uint8Array; start: number; end: number; packetNumber: number; length: number } | undefined {
-  const header: PacketHeader = {
-    versionTag: 0,
-    nonceOffset: -1,
-    wirePacketNumber: 0,
-    packetNumberLength: 0,
-    headerEnd: 0
-  }
+  const header: PacketHeader = createPacketHeader()
   const copy = Uint8Array.from(bytes)
   const receiver = from === 'client' ? Perspective.Server : Perspective.Client
   if (!version.header.parse(copy, 0, copy.length, receiver, header)) return undefined

@@ -10,13 +10,17 @@ const dataDirectory = fileURLToPath(new URL('../vectors/data/', import.meta.url)
 
 /** Keys of one level, hexadecimal, as they protect packets, and what they were derived from. */
 export interface KeysJson {
-  level: 'initial' | 'forwardSecure'
+  /** `versionSalt`: what obfuscates cleartext, derived from the connection id alone (Q050). */
+  level: 'versionSalt' | 'initial' | 'forwardSecure'
   perspective: 'client' | 'server'
   clientKey: string
   clientIv: string
   /** Absent with `serverIv` if only the client's half was used (0-RTT). */
   serverKey?: string
   serverIv?: string
+  clientHp?: string
+  serverHp?: string
+  /** These three are absent for `versionSalt`. */
   sharedSecret: string
   hkdfSalt: string
   hkdfInfo: string

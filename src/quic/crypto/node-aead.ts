@@ -4,12 +4,21 @@
  */
 import { createCipheriv, createDecipheriv, createSecretKey } from 'node:crypto'
 import type { CipherGCMTypes, KeyObject } from 'node:crypto'
-import { IV_LENGTH, aeadKeyLength } from './key-schedule.js'
-import type { AeadName, AeadProvider, PacketBatch, PacketOpener, PacketSealer } from './protection.js'
+import { createNodeHeaderProtector } from './header-protection.js'
+import { aeadKeyLength } from './key-schedule.js'
+import { CLASSIC_PROTECTION, HEADER_SAMPLE_DISTANCE, maskedBits } from './protection.js'
+import type {
+  AeadName,
+  AeadProvider,
+  HeaderProtector,
+  PacketBatch,
+  PacketOpener,
+  PacketSealer,
+  ProtectionStyle
+} from './protection.js'
 
-/** Bytes of the shortened tag that versions through Q046 use. */
-export const TAG_LENGTH = 12
 const NONCE_LENGTH = 12
+const NUMBER_OFFSET = 4
 const TWO_32 = 0x1_0000_0000
 
 /** AEADs by node:crypto. Buffers given are read and written in place; the tag stands behind the payload. */
@@ -17,15 +26,43 @@ export class NodeAeadProvider implements AeadProvider {
   /** @param preference AES first by default: with this engine it is a tenth faster than ChaCha20 */
   constructor(readonly preference: readonly AeadName[] = ['AESG', 'CC20']) {}
 
-  /** @throws RangeError if key (16 or 32 bytes) or IV (4 bytes) have the wrong length */
-  createSealer(aead: AeadName, key: Uint8Array, iv: Uint8Array, tagLength = TAG_LENGTH): PacketSealer {
-    return new NodeSealer(aead, key, iv, tagLength)
+  /** @throws RangeError if key (16 or 32 bytes), IV (the style's length) or header key have the wrong length */
+  createSealer(
+    aead: AeadName,
+    key: Uint8Array,
+    iv: Uint8Array,
+    style = CLASSIC_PROTECTION,
+    headerKey?: Uint8Array
+  ): PacketSealer {
+    return new NodeSealer(aead, key, iv, style, this.protector(aead, style, headerKey))
   }
 
-  /** @throws RangeError if key (16 or 32 bytes) or IV (4 bytes) have the wrong length */
-  createOpener(aead: AeadName, key: Uint8Array, iv: Uint8Array, tagLength = TAG_LENGTH): PacketOpener {
-    return new NodeOpener(aead, key, iv, tagLength)
+  /** @throws RangeError if key (16 or 32 bytes), IV (the style's length) or header key have the wrong length */
+  createOpener(
+    aead: AeadName,
+    key: Uint8Array,
+    iv: Uint8Array,
+    style = CLASSIC_PROTECTION,
+    headerKey?: Uint8Array
+  ): PacketOpener {
+    return new NodeOpener(aead, key, iv, style, this.protector(aead, style, headerKey))
   }
+
+  /** @throws RangeError if the key (16 or 32 bytes) has the wrong length */
+  createHeaderProtector(aead: AeadName, headerKey: Uint8Array): HeaderProtector {
+    requireLength(`a header key for ${aead}`, headerKey, aeadKeyLength(aead))
+    return createNodeHeaderProtector(aead, headerKey)
+  }
+
+  private protector(aead: AeadName, style: ProtectionStyle, headerKey?: Uint8Array): HeaderProtector | undefined {
+    return style.headerProtection ? this.createHeaderProtector(aead, headerKey ?? NO_KEY) : undefined
+  }
+}
+
+const NO_KEY = new Uint8Array(0)
+
+function requireLength(what: string, bytes: Uint8Array, length: number): void {
+  if (bytes.length !== length) throw new RangeError(`${what} has ${length} bytes, not ${bytes.length}`)
 }
 
 /** What both directions keep for a key. */
@@ -38,31 +75,47 @@ class AeadKey {
   protected readonly key: KeyObject
   protected readonly nonce = new Uint8Array(NONCE_LENGTH)
   protected readonly options: { readonly authTagLength: number }
+  /** The IV where it is mixed with the packet number; where it stands before the number it is in the nonce already. */
+  private readonly mixedIv: Uint8Array | undefined
 
-  constructor(aead: AeadName, key: Uint8Array, iv: Uint8Array, tagLength: number) {
-    const keyLength = aeadKeyLength(aead)
-    if (key.length !== keyLength) throw new RangeError(`a ${aead} key has ${keyLength} bytes, not ${key.length}`)
-    if (iv.length !== IV_LENGTH) throw new RangeError(`an IV has ${IV_LENGTH} bytes, not ${iv.length}`)
+  constructor(
+    aead: AeadName,
+    key: Uint8Array,
+    iv: Uint8Array,
+    style: ProtectionStyle,
+    readonly headerProtector: HeaderProtector | undefined
+  ) {
+    requireLength(`a ${aead} key`, key, aeadKeyLength(aead))
+    requireLength('an IV', iv, style.ivLength)
     this.algorithm = (aead === 'AESG' ? 'aes-128-gcm' : 'chacha20-poly1305') as CipherGCMTypes
     this.key = createSecretKey(key)
     this.nonce.set(iv)
-    this.options = { authTagLength: tagLength }
-    this.suffixLength = tagLength
+    this.mixedIv = style.ivLength === NONCE_LENGTH ? iv.slice() : undefined
+    this.options = { authTagLength: style.tagLength }
+    this.suffixLength = style.tagLength
   }
 
-  /** Nonce = IV, then the full packet number as 8 little-endian bytes. */
+  /**
+   * Nonce = IV of 4 bytes, then the full packet number as 8 little-endian bytes; or IV of 12 bytes, whose last 8 are
+   * XORed with the big-endian packet number.
+   */
   protected setNonce(packetNumber: number): void {
-    const nonce = this.nonce
-    const low = packetNumber % TWO_32
-    const high = (packetNumber - low) / TWO_32
-    nonce[4] = low
-    nonce[5] = low >>> 8
-    nonce[6] = low >>> 16
-    nonce[7] = low >>> 24
-    nonce[8] = high
-    nonce[9] = high >>> 8
-    nonce[10] = high >>> 16
-    nonce[11] = high >>> 24
+    const { nonce, mixedIv } = this
+    let low = packetNumber % TWO_32
+    let high = (packetNumber - low) / TWO_32
+    if (mixedIv === undefined) {
+      for (let i = NUMBER_OFFSET; i < NONCE_LENGTH; i++) {
+        nonce[i] = low
+        low = (low >>> 8) | (high << 24)
+        high >>>= 8
+      }
+    } else {
+      for (let i = NONCE_LENGTH - 1; i >= NUMBER_OFFSET; i--) {
+        nonce[i] = mixedIv[i]! ^ low
+        low = (low >>> 8) | (high << 24)
+        high >>>= 8
+      }
+    }
   }
 }
 
@@ -78,7 +131,20 @@ class NodeSealer extends AeadKey implements PacketSealer {
       buffer.set(cipher.update(buffer.subarray(payloadStart, payloadEnd)), payloadStart)
       cipher.final()
       buffer.set(cipher.getAuthTag(), payloadEnd)
+      if (this.headerProtector !== undefined) this.protectHeader(batch, i, this.headerProtector)
     }
+  }
+
+  private protectHeader(batch: PacketBatch, i: number, protector: HeaderProtector): void {
+    const buffer = batch.buffer
+    const start = batch.headerStart[i]!
+    const numberOffset = batch.packetNumberOffset[i]!
+    const numberLength = (buffer[start]! & 3) + 1
+    // What stands between packet number and payload, the nonce of some packets, is neither masked nor sampled.
+    const between = batch.payloadStart[i]! - numberOffset - numberLength
+    const mask = protector.mask(buffer, numberOffset + HEADER_SAMPLE_DISTANCE + between)
+    buffer[start]! ^= mask[0]! & maskedBits(buffer[start]!)
+    for (let n = 0; n < numberLength; n++) buffer[numberOffset + n]! ^= mask[1 + n]!
   }
 }
 

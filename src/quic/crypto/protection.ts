@@ -6,6 +6,36 @@
 /** AEADs as the handshake names them: AES-128-GCM and ChaCha20-Poly1305. */
 export type AeadName = 'AESG' | 'CC20'
 
+/** What distinguishes the AEADs of version families. */
+export interface ProtectionStyle {
+  /** 4: the fixed part of a nonce, before the packet number. 12: the whole nonce, mixed with it. */
+  readonly ivLength: 4 | 12
+  readonly tagLength: 12 | 16
+  /** Parts of the header are masked with a key of their own. */
+  readonly headerProtection: boolean
+}
+
+/** AEADs through Q046. */
+export const CLASSIC_PROTECTION: ProtectionStyle = { ivLength: 4, tagLength: 12, headerProtection: false }
+/** AEADs from Q050 on, as in IETF QUIC. */
+export const IETF_PROTECTION: ProtectionStyle = { ivLength: 12, tagLength: 16, headerProtection: true }
+
+/** Bytes of ciphertext from which header protection makes its mask. */
+export const HEADER_SAMPLE_LENGTH = 16
+/** From the beginning of the packet number, whatever its length, to the sample (a nonce between them not counted). */
+export const HEADER_SAMPLE_DISTANCE = 4
+
+/** Which bits of a packet's first byte are masked: of a long header the low four, of a short one the low five. */
+export function maskedBits(firstByte: number): number {
+  return (firstByte & 0x80) !== 0 ? 0x0f : 0x1f
+}
+
+/** Makes the masks of header protection with one key. */
+export interface HeaderProtector {
+  /** The mask (at least 5 bytes) for the sample of 16 bytes at `sampleOffset`; valid until the next call. */
+  mask(buffer: Uint8Array, sampleOffset: number): Uint8Array
+}
+
 /** The most packets that one batch, and so one transmit, holds. */
 export const MAX_BATCH_PACKETS = 16
 
@@ -22,9 +52,19 @@ export class PacketBatch {
   readonly payloadEnd = new Int32Array(MAX_BATCH_PACKETS)
   /** Full packet numbers, below 2^53. */
   readonly packetNumber = new Float64Array(MAX_BATCH_PACKETS)
+  /** Where the packet number begins: what header protection masks. */
+  readonly packetNumberOffset = new Int32Array(MAX_BATCH_PACKETS)
 
-  add(headerStart: number, payloadStart: number, payloadEnd: number, packetNumber: number): void {
+  /** @param packetNumberOffset only header protection wants to know */
+  add(
+    headerStart: number,
+    payloadStart: number,
+    payloadEnd: number,
+    packetNumber: number,
+    packetNumberOffset = headerStart
+  ): void {
     const i = this.count++
+    this.packetNumberOffset[i] = packetNumberOffset
     this.headerStart[i] = headerStart
     this.payloadStart[i] = payloadStart
     this.payloadEnd[i] = payloadEnd
@@ -38,7 +78,10 @@ export interface PacketSealer {
   readonly prefixLength: number
   /** Bytes that protection adds behind the payload (the AEAD tag stands there). */
   readonly suffixLength: number
-  /** Seals every packet of the batch in place. The associated data is the packet's header, complete. */
+  /**
+   * Seals every packet of the batch in place, header protection included. The associated data is the packet's header,
+   * complete.
+   */
   seal(batch: PacketBatch): void
 }
 
@@ -46,6 +89,8 @@ export interface PacketSealer {
 export interface PacketOpener {
   readonly prefixLength: number
   readonly suffixLength: number
+  /** What has to be taken off the header first, if anything ({@link HeaderCodec.reveal}). */
+  readonly headerProtector?: HeaderProtector | undefined
   /**
    * Authenticates and decrypts one packet in place: header in `[headerStart, headerEnd)`, protected payload in
    * `[headerEnd, end)`. The plaintext then stands at `headerEnd + prefixLength`.
@@ -55,10 +100,28 @@ export interface PacketOpener {
   open(buffer: Uint8Array, headerStart: number, headerEnd: number, end: number, packetNumber: number): number
 }
 
-/** Makes sealers and openers; what an engine supplies. Keys are 16 (AESG) or 32 (CC20) bytes, IV prefixes 4 bytes. */
+/**
+ * Makes sealers and openers; what an engine supplies. Keys are 16 (AESG) or 32 (CC20) bytes, IVs as long as the style
+ * says (default {@link CLASSIC_PROTECTION}), header keys as long as keys and needed where the style has header
+ * protection.
+ */
 export interface AeadProvider {
   /** AEADs in order of speed on this engine: the order in which a server config advertises them. */
   readonly preference: readonly AeadName[]
-  createSealer(aead: AeadName, key: Uint8Array, iv: Uint8Array): PacketSealer
-  createOpener(aead: AeadName, key: Uint8Array, iv: Uint8Array): PacketOpener
+  createSealer(
+    aead: AeadName,
+    key: Uint8Array,
+    iv: Uint8Array,
+    style?: ProtectionStyle,
+    headerKey?: Uint8Array
+  ): PacketSealer
+  createOpener(
+    aead: AeadName,
+    key: Uint8Array,
+    iv: Uint8Array,
+    style?: ProtectionStyle,
+    headerKey?: Uint8Array
+  ): PacketOpener
+  /** For a header that has to be read before the key to its packet can be made (a diversified one). */
+  createHeaderProtector(aead: AeadName, headerKey: Uint8Array): HeaderProtector
 }

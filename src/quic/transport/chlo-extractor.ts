@@ -3,6 +3,7 @@
  */
 import { Perspective } from '../types.js'
 import type { AckFrame, FrameVisitor } from '../wire/frames/frames.js'
+import { createPacketHeader } from '../wire/versions/version.js'
 import type { PacketHeader, QuicVersion } from '../wire/versions/version.js'
 
 const MESSAGE_HEADER_LENGTH = 8
@@ -29,6 +30,11 @@ class ChloFinder implements FrameVisitor {
     if (streamId === this.cryptoStreamId && offset === 0 && holdsWholeChlo(buffer, start, end)) this.found = true
   }
 
+  onCrypto(offset: number, buffer: Uint8Array, start: number, end: number): void {
+    if (offset === 0 && holdsWholeChlo(buffer, start, end)) this.found = true
+  }
+
+  onEntropyFlag(_entropy: boolean): void {}
   onPadding(_length: number): void {}
   onAck(_ack: AckFrame): void {}
   onStopWaiting(_leastUnacked: number): void {}
@@ -38,6 +44,7 @@ class ChloFinder implements FrameVisitor {
   onWindowUpdate(_streamId: number, _limit: number): void {}
   onBlocked(_streamId: number): void {}
   onPing(): void {}
+  onMessage(_buffer: Uint8Array, _start: number, _end: number): void {}
   onPathClose(_pathId: number): void {}
 }
 
@@ -49,13 +56,7 @@ export class ChloExtractor {
   /** The packet number of the last packet inspected, as written (a first packet's is not truncated). */
   packetNumber = 0
   private readonly finder = new ChloFinder()
-  private readonly header: PacketHeader = {
-    versionTag: 0,
-    nonceOffset: -1,
-    wirePacketNumber: 0,
-    packetNumberLength: 0,
-    headerEnd: 0
-  }
+  private readonly header: PacketHeader = createPacketHeader()
 
   /** The packet number in a client's datagram as written; 0 if there is none. */
   packetNumberOf(version: QuicVersion, datagram: Uint8Array): number {

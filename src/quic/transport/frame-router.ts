@@ -46,6 +46,8 @@ export class FrameRouter implements FrameVisitor {
     this.closed = false
   }
 
+  onEntropyFlag(_entropy: boolean): void {}
+
   onPadding(_length: number): void {}
 
   onStream(streamId: number, offset: number, fin: boolean, buffer: Uint8Array, start: number, end: number): void {
@@ -57,6 +59,12 @@ export class FrameRouter implements FrameVisitor {
     }
     if (this.level === EncryptionLevel.None) throw unencryptedData(buffer, start, end)
     this.session.onStreamFrame(streamId, offset, fin, buffer, start, end)
+  }
+
+  onCrypto(offset: number, buffer: Uint8Array, start: number, end: number): void {
+    if (this.closed) return
+    this.ackEliciting = true
+    this.owner.onCryptoFrame(offset, buffer, start, end)
   }
 
   onAck(ack: AckFrame): void {
@@ -105,6 +113,10 @@ export class FrameRouter implements FrameVisitor {
   }
 
   onPing(): void {
+    this.ackEliciting = true
+  }
+
+  onMessage(_buffer: Uint8Array, _start: number, _end: number): void {
     this.ackEliciting = true
   }
 

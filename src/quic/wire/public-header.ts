@@ -1,5 +1,5 @@
 /**
- * The public header of Q032–Q043, and the peek at a datagram that needs no version.
+ * The public header of Q032–Q043.
  *
  *     flags(1) | [connection id(8)] | [version(4)] | [diversification nonce(32)] | packet number(1, 2, 4, 6)
  *
@@ -13,9 +13,12 @@
  *
  * Source: quic_framer.cc (ProcessPublicHeader, AppendPacketHeader).
  */
-import { Perspective } from '../types.js'
+import type { HeaderProtector } from '../crypto/protection.js'
+import { Perspective, type EncryptionLevel } from '../types.js'
 import { ByteReader, ByteWriter } from './bytes.js'
 import { numberLengthCode, numberLengthOfCode } from './packet-number.js'
+import { readTag } from './tags.js'
+import { ANY_LEVEL } from './versions/version.js'
 import type { HeaderCodec, OutgoingHeader, PacketHeader } from './versions/version.js'
 
 /** Bits of the first byte. */
@@ -81,11 +84,35 @@ export class PublicHeaderCodec implements HeaderCodec {
     if (at + length > end) return false
     out.wirePacketNumber = this.reader.reset(buffer, at, end).uint(length)
     out.packetNumberLength = length
+    out.packetNumberOffset = at
     out.headerEnd = at + length
+    out.packetEnd = end
+    out.keyLevel = ANY_LEVEL
     return true
   }
 
-  length(header: OutgoingHeader): number {
+  /** Nothing is hidden. */
+  reveal(
+    _buffer: Uint8Array,
+    _start: number,
+    _receiver: Perspective,
+    _protector: HeaderProtector | undefined,
+    _out: PacketHeader
+  ): boolean {
+    return true
+  }
+
+  conceal(_buffer: Uint8Array, _start: number, _protector: HeaderProtector | undefined, _out: PacketHeader): void {}
+
+  packetNumberLength(needed: number, _level: EncryptionLevel): number {
+    return needed
+  }
+
+  minPayloadLength(_packetNumberLength: number): number {
+    return 0
+  }
+
+  length(header: OutgoingHeader, _sender: Perspective): number {
     return (
       1 +
       (header.connectionId === undefined ? 0 : CONNECTION_ID_LENGTH) +
@@ -115,74 +142,8 @@ export class PublicHeaderCodec implements HeaderCodec {
     out.uint(header.packetNumber, packetNumberLength)
     return out.position
   }
-}
 
-/** The shapes of a datagram that a receiver can tell apart without knowing the version. */
-export const DatagramKind = { Data: 0, VersionNegotiation: 1, PublicReset: 2 } as const
-export type DatagramKind = (typeof DatagramKind)[keyof typeof DatagramKind]
-
-/** What {@link peekDatagram} found. Make one for each receiver and reuse it. */
-export class DatagramPeek {
-  kind: DatagramKind = DatagramKind.Data
-  hasConnectionId = false
-  /** The halves of the connection id as {@link ConnectionIdMap} takes them; 0 without one. */
-  connectionIdLow = 0
-  connectionIdHigh = 0
-  /** Where the connection id stands in the buffer, -1 without one. */
-  connectionIdOffset = -1
-  /** The tag in a client's data packet, 0 without one. */
-  versionTag = 0
-  /** Where the rest begins: a list of versions, a reset message, or what a data header has left. */
-  bodyStart = 0
-
-  /** @param receiver the side that looks: flag 0x01 means different things to the two */
-  constructor(readonly receiver: Perspective) {}
-}
-
-/**
- * Reads the part of a datagram `[start, end)` that looks alike in all versions of this header.
- *
- * @returns false for what is no such datagram: too short, contradicting flags, or version negotiation or a public
- *   reset without a connection id
- */
-export function peekDatagram(buffer: Uint8Array, start: number, end: number, out: DatagramPeek): boolean {
-  if (start >= end) return false
-  const flags = buffer[start]!
-  const versioned = (flags & PublicFlag.Version) !== 0
-  const reset = (flags & PublicFlag.Reset) !== 0
-  if (versioned && reset) return false
-  // A version still unknown here may give the reserved bit a meaning; it can be answered with version negotiation.
-  if ((flags & PublicFlag.Reserved) !== 0 && !versioned) return false
-  let at = start + 1
-  out.hasConnectionId = (flags & PublicFlag.ConnectionId) !== 0
-  out.connectionIdOffset = -1
-  out.connectionIdLow = 0
-  out.connectionIdHigh = 0
-  out.versionTag = 0
-  if (out.hasConnectionId) {
-    if (at + CONNECTION_ID_LENGTH > end) return false
-    out.connectionIdOffset = at
-    out.connectionIdLow = readTag(buffer, at)
-    out.connectionIdHigh = readTag(buffer, at + 4)
-    at += CONNECTION_ID_LENGTH
+  finish(_buffer: Uint8Array, headerEnd: number, header: OutgoingHeader, _packetEnd: number): number {
+    return headerEnd - header.packetNumberLength
   }
-  if (reset) {
-    out.kind = DatagramKind.PublicReset
-  } else if (versioned && out.receiver === Perspective.Client) {
-    out.kind = DatagramKind.VersionNegotiation
-  } else {
-    out.kind = DatagramKind.Data
-    if (versioned) {
-      if (at + VERSION_TAG_LENGTH > end) return false
-      out.versionTag = readTag(buffer, at)
-      at += VERSION_TAG_LENGTH
-    }
-  }
-  out.bodyStart = at
-  return out.kind === DatagramKind.Data || out.hasConnectionId
-}
-
-/** Four bytes as an unsigned little-endian number, the form in which tags are compared. */
-function readTag(b: Uint8Array, at: number): number {
-  return (b[at]! | (b[at + 1]! << 8) | (b[at + 2]! << 16) | (b[at + 3]! << 24)) >>> 0
 }

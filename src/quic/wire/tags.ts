@@ -14,6 +14,19 @@ export function tagOf(text: string): number {
   return value
 }
 
+/** The tag that stands at `at`. */
+export function readTag(b: Uint8Array, at: number): number {
+  return (b[at]! | (b[at + 1]! << 8) | (b[at + 2]! << 16) | (b[at + 3]! << 24)) >>> 0
+}
+
+/** Writes a tag at `at`. */
+export function writeTag(b: Uint8Array, at: number, tag: number): void {
+  b[at] = tag
+  b[at + 1] = tag >>> 8
+  b[at + 2] = tag >>> 16
+  b[at + 3] = tag >>> 24
+}
+
 /** Names of messages. */
 export const MessageTag = {
   CHLO: tagOf('CHLO'),

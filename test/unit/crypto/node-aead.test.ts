@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import fc from 'fast-check'
 import { NodeAeadProvider } from '../../../src/quic/crypto/node-aead.js'
-import { PacketBatch } from '../../../src/quic/crypto/protection.js'
+import { IETF_PROTECTION, PacketBatch } from '../../../src/quic/crypto/protection.js'
 import type { AeadName, PacketSealer } from '../../../src/quic/crypto/protection.js'
 
 const bytes = (hex: string) => new Uint8Array(Buffer.from(hex.replaceAll(' ', ''), 'hex'))
@@ -122,14 +122,19 @@ describe.each(aeads)('%s', (aead) => {
   it('can use whole tags, of which the short ones are the beginning', () => {
     const header = Uint8Array.of(1, 2)
     const payload = Uint8Array.of(3, 4, 5)
-    const long = seal(provider.createSealer(aead, keys[aead], iv, 16), header, payload, 1)
+    const style = { ivLength: 4, tagLength: 16, headerProtection: false } as const
+    const long = seal(provider.createSealer(aead, keys[aead], iv, style), header, payload, 1)
     expect(long.slice(0, -4)).toEqual(seal(sealer, header, payload, 1))
-    expect(provider.createOpener(aead, keys[aead], iv, 16).open(long, 0, 2, long.length, 1)).toBe(3)
+    expect(provider.createOpener(aead, keys[aead], iv, style).open(long, 0, 2, long.length, 1)).toBe(3)
   })
 
   it('refuses keys and IVs of the wrong length', () => {
     expect(() => provider.createSealer(aead, new Uint8Array(24), iv)).toThrow(RangeError)
     expect(() => provider.createOpener(aead, keys[aead], new Uint8Array(12))).toThrow(RangeError)
+    expect(() => provider.createOpener(aead, keys[aead], iv, IETF_PROTECTION, keys[aead])).toThrow('an IV has 12 bytes')
+    const longIv = new Uint8Array(12)
+    expect(() => provider.createSealer(aead, keys[aead], longIv, IETF_PROTECTION)).toThrow('header key')
+    expect(() => provider.createHeaderProtector(aead, new Uint8Array(24))).toThrow('header key')
   })
 })
 

@@ -1,19 +1,20 @@
-/** Everything in this folder against what Chromium 56 and quic-go did with it. */
+/** Everything in this folder against what Chromium 56, quic-go and lsquic did with it. */
 import { describe, expect, it } from 'vitest'
 import { X509Certificate, createHash } from 'node:crypto'
 import { caseNames, loadCase } from '../../helpers/vectors.js'
 import type { ConnectionJson, KeysJson, RecordedCase } from '../../helpers/vectors.js'
 import { FrameLog } from '../../helpers/frame-log.js'
+import { openCase } from '../../helpers/recorded-packets.js'
 import { compressChain, decompressChain } from '../../../src/quic/crypto/cert-compressor.js'
 import { hkdf } from '../../../src/quic/crypto/hkdf.js'
 import { keyExchangeFromPrivate } from '../../../src/quic/crypto/key-exchange.js'
 import type { KeyExchangeName } from '../../../src/quic/crypto/key-exchange.js'
 import { deriveKeys, diversifyServerKey } from '../../../src/quic/crypto/key-schedule.js'
 import { CaProofVerifier, certifiedKeyFromPem, signedProofData } from '../../../src/quic/crypto/proof.js'
-import { Perspective } from '../../../src/quic/types.js'
+import { EncryptionLevel, Perspective } from '../../../src/quic/types.js'
 import { HandshakeMessage, HandshakeMessageReader } from '../../../src/quic/wire/handshake-message.js'
 import { tagOf } from '../../../src/quic/wire/tags.js'
-import { versionByLabel } from '../../../src/quic/wire/versions/registry.js'
+import { knownVersionByLabel } from '../../../src/quic/wire/versions/registry.js'
 
 const bytes = (hex: string) => new Uint8Array(Buffer.from(hex, 'hex'))
 const hex = (b: Uint8Array | undefined) => b && Buffer.from(b).toString('hex')
@@ -52,26 +53,24 @@ function rawPrivateKey(name: KeyExchangeName, recorded: string): Uint8Array {
   return name === 'C255' ? bytes(recorded) : bytes(recorded).slice(7, 39)
 }
 
-/** The messages of the crypto stream that the server sent without encryption, of every connection. */
-function rejections({ info, datagrams }: RecordedCase): HandshakeMessage[] {
-  const messages: HandshakeMessage[] = []
-  for (const connection of info.connections) {
-    const version = versionByLabel(connection.version!)!
-    const chunks = new Map<number, Uint8Array>()
-    for (const { bytes: datagram } of datagrams.filter((d) => d.from === 'server' && d.conn === connection.conn)) {
-      const header = { versionTag: 0, nonceOffset: -1, wirePacketNumber: 0, packetNumberLength: 0, headerEnd: 0 }
-      if (!version.header.parse(datagram, 0, datagram.length, Perspective.Client, header)) continue
-      const opener = version.nullOpener(Perspective.Server)
-      const length = opener.open(datagram, 0, header.headerEnd, datagram.length, header.wirePacketNumber)
-      if (length < 0) continue
-      const start = header.headerEnd + opener.prefixLength
-      const log = new FrameLog()
-      const { wirePacketNumber, packetNumberLength } = header
-      version.frames.decode(datagram, start, start + length, wirePacketNumber, packetNumberLength, log)
-      for (const frame of log.frames) {
-        if (frame.kind === 'stream' && frame.streamId === 1) chunks.set(frame.offset, frame.data)
-      }
+/** The handshake messages that the server sent without encryption, of every connection. */
+function rejections(recorded: RecordedCase): HandshakeMessage[] {
+  const streams = new Map<string, Map<number, Uint8Array>>()
+  for (const packet of openCase(recorded).packets) {
+    if (packet.sender !== Perspective.Server || packet.level !== EncryptionLevel.None) continue
+    const name = packet.connectionId.toString('hex')
+    const chunks = streams.get(name) ?? new Map<number, Uint8Array>()
+    streams.set(name, chunks)
+    const log = new FrameLog()
+    const { plaintext, packetNumber, header, version } = packet
+    version.frames.decode(plaintext, 0, plaintext.length, packetNumber, header.packetNumberLength, log)
+    for (const frame of log.frames) {
+      const handshake = frame.kind === 'crypto' || (frame.kind === 'stream' && frame.streamId === 1)
+      if (handshake) chunks.set(frame.offset, frame.data)
     }
+  }
+  const messages: HandshakeMessage[] = []
+  for (const chunks of streams.values()) {
     const reader = new HandshakeMessageReader()
     for (const offset of [...chunks.keys()].sort((a, b) => a - b)) reader.push(chunks.get(offset)!)
     for (let message = reader.next(); message !== undefined; message = reader.next()) messages.push(message)
@@ -93,8 +92,11 @@ describe.each(cases)('%s', (_name, recorded) => {
 
   it('protected packets with the keys that follow from secret, salt and hello', () => {
     for (const connection of info.connections) {
+      const { protection: style } = knownVersionByLabel(connection.version!)!
       for (const keys of connection.keys) {
+        if (keys.level === 'versionSalt') continue
         const derived = deriveKeys({
+          style,
           aead: connection.aead!,
           forwardSecure: keys.level === 'forwardSecure',
           sharedSecret: bytes(keys.sharedSecret),
@@ -104,6 +106,7 @@ describe.each(cases)('%s', (_name, recorded) => {
         })
         expect(hex(derived.clientKey)).toBe(keys.clientKey)
         expect(hex(derived.clientIv)).toBe(keys.clientIv)
+        expect([hex(derived.clientHeaderKey), hex(derived.serverHeaderKey)]).toEqual([keys.clientHp, keys.serverHp])
         if (keys.subkeySecret !== undefined) expect(hex(derived.subkeySecret)).toBe(keys.subkeySecret)
         const whole = hkdf(bytes(keys.sharedSecret), bytes(keys.hkdfSalt), bytes(keys.hkdfInfo), 16)
         expect(keys.clientKey.startsWith(hex(whole)!)).toBe(true)

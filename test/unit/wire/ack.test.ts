@@ -145,7 +145,7 @@ describe('ACK in blocks', () => {
         try {
           const log = new FrameLog()
           log.onAck = new Proxy(log.onAck, {
-            apply: (target, self, args: [AckFrame]) => {
+            apply: (target, self, args: [AckFrame, number, boolean]) => {
               target.apply(self, args)
               const frame = log.frames.at(-1)!
               if (frame.kind === 'ack') read = frame.ranges

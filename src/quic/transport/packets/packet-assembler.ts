@@ -115,7 +115,7 @@ export class PacketAssembler implements PacketSink {
     header.nonce = level === EncryptionLevel.Initial ? nonce : undefined
     header.packetNumberLength = MAX_PACKET_NUMBER_LENGTH
     const overhead = sealer.prefixLength + sealer.suffixLength
-    this.singleFrameSpace = this.maxPacketLength - this.version.header.length(header) - overhead
+    this.singleFrameSpace = this.maxPacketLength - this.version.header.length(header, this.perspective) - overhead
     header.packetNumberLength = packetNumberLength
     const headerEnd = this.version.header.write(this.batch.buffer, start, this.perspective, header)
     this.packetStart = start

@@ -5,6 +5,7 @@
 import { QuicError, QuicErrorCode } from '../../errors.js'
 import { EncryptionLevel, type Micros, type PeerAddress, type Perspective } from '../../types.js'
 import { completePacketNumber } from '../../wire/packet-number.js'
+import { createPacketHeader } from '../../wire/versions/version.js'
 import type { PacketHeader, QuicVersion } from '../../wire/versions/version.js'
 import type { ReceivedPacketManager } from '../acks/received-packet-manager.js'
 import { PacketOpeners, UNDECRYPTABLE } from './packet-openers.js'
@@ -23,13 +24,7 @@ export class PacketReceiver {
   /** Whether its number is the highest so far. */
   newest = false
   readonly openers: PacketOpeners
-  readonly header: PacketHeader = {
-    versionTag: 0,
-    nonceOffset: -1,
-    wirePacketNumber: 0,
-    packetNumberLength: 0,
-    headerEnd: 0
-  }
+  readonly header: PacketHeader = createPacketHeader()
 
   packetsReceived = 0
   bytesReceived = 0

@@ -1,5 +1,5 @@
 /**
- * ACK in blocks (Q034–Q043): which packets arrived, newest first.
+ * ACK in blocks (from Q034): which packets arrived, newest first.
  *
  *     01n0llmm | largest acked (ll) | ack delay ufloat16 | [blocks u8] | first block length (mm)
  *              | blocks × { gap u8, block length (mm) } | timestamps
@@ -63,10 +63,11 @@ export function readAckBlocks(reader: ByteReader, type: number, scratch: AckFram
   scratch.largestAcked = largest
   scratch.ackDelay = delay === UFLOAT16_INFINITE ? Infinity : decodeUfloat16(delay)
   scratch.rangeCount = count
-  visitor.onAck(scratch)
+  visitor.onAck(scratch, -1, false)
 }
 
-function skipTimestamps(reader: ByteReader): void {
+/** Steps over the timestamps of an ACK, which serve diagnostics only. */
+export function skipTimestamps(reader: ByteReader): void {
   const timestamps = reader.uint8()
   if (timestamps > 0) reader.skip(5 + 3 * (timestamps - 1))
 }

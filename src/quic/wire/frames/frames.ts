@@ -2,7 +2,7 @@
  * What frames say, apart from how a version writes them.
  */
 
-/** The regular frame types of Q032–Q046 (quic_protocol.h, QuicFrameType). STREAM and ACK have bits of their own. */
+/** The regular frame types (quic_protocol.h, QuicFrameType). STREAM and ACK have bits of their own. */
 export const FrameType = {
   Padding: 0x00,
   RstStream: 0x01,
@@ -12,7 +12,13 @@ export const FrameType = {
   Blocked: 0x05,
   StopWaiting: 0x06,
   Ping: 0x07,
-  PathClose: 0x08
+  /** Through Q038. */
+  PathClose: 0x08,
+  /** From Q048, under the number that PATH_CLOSE had. */
+  Crypto: 0x08,
+  /** From Q045: to the packet's end, and with a length. */
+  Message: 0x20,
+  MessageWithLength: 0x21
 } as const
 
 /**
@@ -33,10 +39,19 @@ export interface AckFrame {
  * during the call. A visitor may throw a QuicError, which ends the connection.
  */
 export interface FrameVisitor {
+  /** Before all frames, in versions with entropy only: the packet's random bit. */
+  onEntropyFlag(entropy: boolean): void
   onPadding(length: number): void
   onStream(streamId: number, offset: number, fin: boolean, buffer: Uint8Array, start: number, end: number): void
-  onAck(ack: AckFrame): void
-  onStopWaiting(leastUnacked: number): void
+  /** Handshake data in versions where it is on no stream. */
+  onCrypto(offset: number, buffer: Uint8Array, start: number, end: number): void
+  /**
+   * In versions with entropy `entropyHash` is the peer's sum over what it acknowledges, and `truncated` says that it
+   * had more to tell; in others they are -1 and false.
+   */
+  onAck(ack: AckFrame, entropyHash: number, truncated: boolean): void
+  /** `entropyHash` is the sum over all packets below in versions with entropy, in others -1. */
+  onStopWaiting(leastUnacked: number, entropyHash: number): void
   onRstStream(streamId: number, errorCode: number, finalOffset: number): void
   onConnectionClose(errorCode: number, reason: string): void
   onGoAway(errorCode: number, lastGoodStreamId: number, reason: string): void
@@ -45,5 +60,6 @@ export interface FrameVisitor {
   /** `streamId` 0 speaks of the connection. */
   onBlocked(streamId: number): void
   onPing(): void
+  onMessage(buffer: Uint8Array, start: number, end: number): void
   onPathClose(pathId: number): void
 }

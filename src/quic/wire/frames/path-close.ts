@@ -1,5 +1,5 @@
 /**
- * PATH_CLOSE: from the multipath experiment. Nothing here sends it, but a peer's must parse.
+ * PATH_CLOSE (through Q038): from the multipath experiment. Nothing here sends it, but a peer's must parse.
  *
  *     0x08 | path id u8
  *

@@ -1,46 +1,23 @@
 /**
- * The little-endian versions with a public header and ACK blocks: Q034, Q035 and Q036 differ in what endpoints may do,
- * not in a single byte layout.
- * Source: quic_protocol.h and the version tests in quic_session.cc, quic_spdy_session.cc, quic_config.cc.
+ * The little-endian versions with ACK blocks that differ in what endpoints may do, not in a single byte layout.
  */
-import { NullOpener, NullSealer } from '../../crypto/null-protection.js'
 import { PublicHeaderCodec } from '../public-header.js'
 import { ClassicFrameCodec } from './classic-frame-codec.js'
+import { hashedVersion } from './hashed-version.js'
+import { q034Traits, q035Traits, q036Traits } from './traits.js'
 import type { QuicVersion, VersionTraits } from './version.js'
-import { tagOf } from '../tags.js'
-
-const q034Traits: VersionTraits = {
-  stopWaiting: true,
-  diversification: true,
-  rejectsOverlap: true,
-  maxIncomingStreamsTag: false,
-  pushByDefault: false,
-  forcedHolBlocking: false,
-  cryptoStreamId: 1,
-  headersStreamId: 3,
-  firstClientStreamId: 5,
-  firstServerStreamId: 2
-}
-
-const q035Traits: VersionTraits = { ...q034Traits, maxIncomingStreamsTag: true, pushByDefault: true }
-
-const q036Traits: VersionTraits = { ...q035Traits, forcedHolBlocking: true }
 
 const frames = new ClassicFrameCodec({ bigEndian: false })
 
 function littleEndianVersion(number: number, traits: VersionTraits): QuicVersion {
-  const label = `Q0${number}`
-  const tag = tagOf(label)
-  return {
-    label,
+  return hashedVersion({
     number,
-    tag,
-    header: new PublicHeaderCodec({ versionTag: tag, bigEndian: false, diversification: traits.diversification }),
-    frames,
     traits,
-    nullSealer: () => new NullSealer(),
-    nullOpener: () => new NullOpener()
-  }
+    frames,
+    labelled: false,
+    createHeaderCodec: (versionTag, { diversification }) =>
+      new PublicHeaderCodec({ versionTag, bigEndian: false, diversification })
+  })
 }
 
 /** The oldest version that current Chromium 56 servers accept. */

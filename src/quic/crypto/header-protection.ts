@@ -1,0 +1,42 @@
+/**
+ * Header protection (RFC 9001 section 5.4): a mask made of a sample of the ciphertext hides the low bits of the first
+ * byte and the packet number.
+ */
+import { createCipheriv, createSecretKey } from 'node:crypto'
+import type { Cipher, KeyObject } from 'node:crypto'
+import { HEADER_SAMPLE_LENGTH, type AeadName, type HeaderProtector } from './protection.js'
+
+const MASK_LENGTH = 5
+
+/** Masks by node:crypto. */
+export function createNodeHeaderProtector(aead: AeadName, key: Uint8Array): HeaderProtector {
+  return aead === 'AESG' ? new AesHeaderProtector(key) : new ChaChaHeaderProtector(key)
+}
+
+/** The mask is the sample, encrypted as one block. ECB keeps no state, so one object serves all packets. */
+class AesHeaderProtector implements HeaderProtector {
+  private readonly cipher: Cipher
+
+  constructor(key: Uint8Array) {
+    this.cipher = createCipheriv('aes-128-ecb', key, null).setAutoPadding(false)
+  }
+
+  mask(buffer: Uint8Array, sampleOffset: number): Uint8Array {
+    return this.cipher.update(buffer.subarray(sampleOffset, sampleOffset + HEADER_SAMPLE_LENGTH))
+  }
+}
+
+/** The mask is key stream at the block counter and nonce that the sample spells. */
+class ChaChaHeaderProtector implements HeaderProtector {
+  private readonly key: KeyObject
+  private readonly zeros = new Uint8Array(MASK_LENGTH)
+
+  constructor(key: Uint8Array) {
+    this.key = createSecretKey(key)
+  }
+
+  mask(buffer: Uint8Array, sampleOffset: number): Uint8Array {
+    const sample = buffer.subarray(sampleOffset, sampleOffset + HEADER_SAMPLE_LENGTH)
+    return createCipheriv('chacha20', this.key, sample).update(this.zeros)
+  }
+}
