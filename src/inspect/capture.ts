@@ -16,7 +16,9 @@ const keysSchema = z.object({
   clientKey: hexBytes.optional(),
   clientIv: hexBytes.optional(),
   serverKey: hexBytes.optional(),
-  serverIv: hexBytes.optional()
+  serverIv: hexBytes.optional(),
+  clientHp: hexBytes.optional(),
+  serverHp: hexBytes.optional()
 })
 
 const caseSchema = z.object({

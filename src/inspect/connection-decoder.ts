@@ -1,26 +1,29 @@
 /**
  * One connection of a capture: opens its packets and hands what is in them to the decoders of both directions.
  */
+import { ConnectionId } from '../quic/connection-id.js'
 import type { PacketOpener } from '../quic/crypto/protection.js'
 import { EncryptionLevel, Perspective } from '../quic/types.js'
-import type { AckFrame, FrameVisitor } from '../quic/wire/frames/frames.js'
+import type { FrameVisitor } from '../quic/wire/frames/frames.js'
 import { completePacketNumber } from '../quic/wire/packet-number.js'
 import { tagName } from '../quic/wire/tags.js'
-import { supportedVersions, versionByTag } from '../quic/wire/versions/registry.js'
-import { createPacketHeader } from '../quic/wire/versions/version.js'
-import type { PacketHeader, QuicVersion } from '../quic/wire/versions/version.js'
+import { knownVersionByLabel, knownVersionByTag, knownVersions } from '../quic/wire/versions/registry.js'
+import { ANY_LEVEL, createPacketHeader } from '../quic/wire/versions/version.js'
+import type { CleartextContext, PacketHeader, QuicVersion } from '../quic/wire/versions/version.js'
 import { DirectionDecoder } from './direction-decoder.js'
 import type { SpeechListener } from './direction-decoder.js'
 import type { KeyRing } from './key-ring.js'
 import {
   ackText,
   connectionCloseText,
+  cryptoText,
   goAwayText,
   handshakeLines,
   headerLines,
   levelText,
   rstStreamText,
   settingsText,
+  stopWaitingText,
   streamOrConnection,
   streamText
 } from './packet-text.js'
@@ -52,14 +55,35 @@ class Side {
     this.decoder = new DirectionDecoder(sender, listener)
   }
 
-  nullOpener(version: QuicVersion): PacketOpener {
+  nullOpener(version: QuicVersion, context: CleartextContext): PacketOpener {
     let opener = this.nullOpeners.get(version)
     if (opener === undefined) {
-      opener = version.nullOpener(this.sender)
+      opener = version.nullOpener(this.sender, context)
       this.nullOpeners.set(version, opener)
     }
     return opener
   }
+}
+
+/** Q036 first: the one that most packets without a name are in. */
+const guesses = [knownVersionByLabel('Q036')!, ...knownVersions]
+
+const ignore = (): void => {}
+const deafVisitor: FrameVisitor = {
+  onEntropyFlag: ignore,
+  onPadding: ignore,
+  onStream: ignore,
+  onCrypto: ignore,
+  onAck: ignore,
+  onStopWaiting: ignore,
+  onRstStream: ignore,
+  onConnectionClose: ignore,
+  onGoAway: ignore,
+  onWindowUpdate: ignore,
+  onBlocked: ignore,
+  onPing: ignore,
+  onMessage: ignore,
+  onPathClose: ignore
 }
 
 /** Decodes one connection, given by client socket and connection id. */
@@ -71,7 +95,7 @@ export class ConnectionDecoder {
   private readonly sides: readonly [client: Side, server: Side]
   private readonly header: PacketHeader = createPacketHeader()
   private readonly packet: OpenedPacket = {
-    version: supportedVersions[0]!,
+    version: knownVersions[0]!,
     level: EncryptionLevel.None,
     packetNumber: 0,
     packetNumberLength: 0,
@@ -82,12 +106,15 @@ export class ConnectionDecoder {
   private namedVersion: QuicVersion | undefined
   private lastVersion: QuicVersion | undefined
   private summary: PacketSummary | undefined
+  private readonly context: CleartextContext
 
+  /** @param connectionId 16 hexadecimal digits */
   constructor(
     readonly conn: number,
     readonly connectionId: string,
     private readonly keyRing: KeyRing
   ) {
+    this.context = { connectionId: ConnectionId.fromHex(connectionId), aeadProvider: keyRing.provider }
     this.sides = [new Side(Perspective.Client, this.listener()), new Side(Perspective.Server, this.listener())]
   }
 
@@ -103,67 +130,97 @@ export class ConnectionDecoder {
   }
 
   /**
-   * Opens a data packet in place and decodes its frames.
+   * Opens the data packets of a datagram in place and decodes their frames.
    *
-   * @param versionTag what the packet's header names, 0 for nothing; a supported version
-   * @param summary filled with what the packet says, if it is to be shown
-   * @returns false if no key opens it
+   * @param versionTag what the first header names, 0 for nothing; a known version
+   * @param summary filled with what the packets say, if it is to be shown
+   * @returns false if no key opens the first one
    */
   decode(bytes: Buffer, sender: Perspective, versionTag: number, summary: PacketSummary | undefined): boolean {
+    const named = knownVersionByTag(versionTag)
+    if (named !== undefined) this.namedVersion = named
     const side = this.sides[sender]
-    const versions = this.candidates(versionTag)
-    if (versionTag !== 0) this.namedVersion = versions[0]
-    if (!versions.some(version => this.open(bytes, side, version))) return false
-    const { packet } = this
-    side.largest = Math.max(side.largest, packet.packetNumber)
-    this.opened++
-    this.lastVersion = packet.version
+    const version = named ?? this.namedVersion ?? this.guessVersion(bytes, side)
+    if (version === undefined || !this.open(bytes, side, version)) return false
     this.summary = summary
-    if (summary !== undefined) {
-      summary.protocol = packet.version.label
-      summary.facts.push(`PKN ${packet.packetNumber}`, levelText(packet.level))
-    }
-    try {
-      const { version, start, end, packetNumber, packetNumberLength } = packet
-      version.frames.decode(bytes, start, end, packetNumber, packetNumberLength, this.visitor(side))
-    } catch (error) {
-      this.addProblem(`packet ${packet.packetNumber} of the ${senderName(sender)}: ${(error as Error).message}`)
-    }
+    let rest = bytes
+    // Where headers tell a packet's length another may follow it. What cannot be read there means nothing.
+    do {
+      const { packetEnd } = this.header
+      this.decodeFrames(rest, side)
+      rest = rest.subarray(packetEnd)
+    } while (rest.length > 0 && this.open(rest, side, version))
     return true
   }
 
-  /** The versions a packet may be in: the one it names, the one the client named last, or any. */
-  private candidates(versionTag: number): readonly QuicVersion[] {
-    const known = versionByTag(versionTag) ?? this.namedVersion
-    return known === undefined ? supportedVersions : [known]
+  /**
+   * The version of a packet whose connection never named one: the first in which it opens and makes sense, or at least
+   * opens. Versions whose packets look alike are the same to us.
+   */
+  private guessVersion(bytes: Buffer, side: Side): QuicVersion | undefined {
+    let fallback: QuicVersion | undefined
+    for (const version of guesses) {
+      const copy = Buffer.from(bytes)
+      if (!this.open(copy, side, version)) continue
+      fallback ??= version
+      const { start, end, packetNumber, packetNumberLength } = this.packet
+      try {
+        version.frames.decode(copy, start, end, packetNumber, packetNumberLength, deafVisitor)
+        return version
+      } catch {
+        // Not yet an error of the packet's, only a sign that this is not its version.
+      }
+    }
+    return fallback
+  }
+
+  private decodeFrames(bytes: Buffer, side: Side): void {
+    const { packet, summary } = this
+    const { version, start, end, packetNumber, packetNumberLength } = packet
+    side.largest = Math.max(side.largest, packetNumber)
+    this.opened++
+    this.lastVersion = version
+    if (summary !== undefined) {
+      summary.protocol = version.label
+      summary.facts.push(`PKN ${packetNumber}`, levelText(packet.level, version))
+    }
+    try {
+      version.frames.decode(bytes, start, end, packetNumber, packetNumberLength, this.visitor(side))
+    } catch (error) {
+      this.addProblem(`packet ${packetNumber} of the ${senderName(side.sender)}: ${(error as Error).message}`)
+    }
   }
 
   private open(bytes: Buffer, side: Side, version: QuicVersion): boolean {
     const { header } = this
-    const receiver = side.sender === Perspective.Client ? Perspective.Server : Perspective.Client
-    if (!version.header.parse(bytes, 0, bytes.length, receiver, header)) return false
-    const packetNumber = completePacketNumber(header.wirePacketNumber, header.packetNumberLength, side.largest)
-    if (packetNumber < 1) return false
+    if (!version.header.parse(bytes, 0, bytes.length, receiverOf(side), header)) return false
+    if (header.versionTag !== 0 && header.versionTag !== version.tag) return false
     this.packet.version = version
-    this.packet.packetNumber = packetNumber
-    this.packet.packetNumberLength = header.packetNumberLength
-
-    const keys = this.keyRing.find(this.connectionId, side.sender)
+    const keys = this.keyRing.find(this.connectionId, side.sender, version.protection)
     const latest = keys.find(key => key.opener === side.latest)
-    if (latest !== undefined && this.tryKey(bytes, latest.opener, latest.level)) return true
-    if (this.tryKey(bytes, side.nullOpener(version), EncryptionLevel.None)) return true
+    if (latest !== undefined && this.tryKey(bytes, side, latest.opener, latest.level)) return true
+    if (this.tryKey(bytes, side, side.nullOpener(version, this.context), EncryptionLevel.None)) return true
     for (const { opener, level } of keys) {
-      if (opener === side.latest || !this.tryKey(bytes, opener, level)) continue
+      if (opener === side.latest || !this.tryKey(bytes, side, opener, level)) continue
       side.latest = opener
       return true
     }
     return false
   }
 
-  private tryKey(bytes: Buffer, opener: PacketOpener, level: EncryptionLevel): boolean {
+  private tryKey(bytes: Buffer, side: Side, opener: PacketOpener, level: EncryptionLevel): boolean {
     const { packet, header } = this
-    const length = opener.open(bytes, 0, header.headerEnd, bytes.length, packet.packetNumber)
-    if (length < 0) return false
+    const codec = packet.version.header
+    if (header.keyLevel !== ANY_LEVEL && header.keyLevel !== level) return false
+    if (!codec.reveal(bytes, 0, receiverOf(side), opener.headerProtector, header)) return false
+    packet.packetNumberLength = header.packetNumberLength
+    packet.packetNumber = completePacketNumber(header.wirePacketNumber, header.packetNumberLength, side.largest)
+    const length =
+      packet.packetNumber < 1 ? -1 : opener.open(bytes, 0, header.headerEnd, header.packetEnd, packet.packetNumber)
+    if (length < 0) {
+      codec.conceal(bytes, 0, opener.headerProtector, header)
+      return false
+    }
     packet.level = level
     packet.start = header.headerEnd + opener.prefixLength
     packet.end = packet.start + length
@@ -173,9 +230,9 @@ export class ConnectionDecoder {
   private visitor(side: Side): FrameVisitor {
     const { traits } = this.packet.version
     return {
-      onEntropyFlag: () => {},
-      onCrypto: () => {},
-      onMessage: () => {},
+      onEntropyFlag: entropy => {
+        if (entropy) this.summary?.facts.push('entropy')
+      },
       onPadding: length => this.show('PADDING', `PADDING ${length} bytes`),
       onStream: (id, offset, fin, buffer, start, end) => {
         // A handshake message names its packet better than the stream that carries it does.
@@ -185,14 +242,21 @@ export class ConnectionDecoder {
         side.decoder.onStream(traits, id, offset, buffer.subarray(start, end))
         if (topic === undefined && this.summary?.topics.length === known) this.addTopic('STREAM')
       },
-      onAck: (ack: AckFrame) => this.show('ACK', () => ackText(ack)),
-      onStopWaiting: least => this.show('STOP_WAITING', `STOP_WAITING least unacked ${least}`),
+      onCrypto: (offset, buffer, start, end) => {
+        const known = this.summary?.topics.length
+        this.show(undefined, () => cryptoText(offset, end - start))
+        side.decoder.onHandshakeData(this.packet.level, offset, buffer.subarray(start, end))
+        if (this.summary?.topics.length === known) this.addTopic('CRYPTO')
+      },
+      onAck: (ack, hash, truncated) => this.show('ACK', () => ackText(ack, hash, truncated)),
+      onStopWaiting: (least, hash) => this.show('STOP_WAITING', () => stopWaitingText(least, hash)),
       onRstStream: (id, code, offset) => this.show('RST_STREAM', () => rstStreamText(id, code, offset)),
       onConnectionClose: (code, reason) => this.show('CONNECTION_CLOSE', () => connectionCloseText(code, reason)),
       onGoAway: (code, id, reason) => this.show('GOAWAY', () => goAwayText(code, id, reason)),
       onWindowUpdate: (id, limit) => this.show('WINDOW_UPDATE', `WINDOW_UPDATE ${streamOrConnection(id)} to ${limit}`),
       onBlocked: id => this.show('BLOCKED', `BLOCKED ${streamOrConnection(id)}`),
       onPing: () => this.show('PING', 'PING'),
+      onMessage: (_buffer, start, end) => this.show('MESSAGE', `MESSAGE ${end - start} bytes`),
       onPathClose: id => this.show('PATH_CLOSE', `PATH_CLOSE ${id}`)
     }
   }
@@ -237,6 +301,10 @@ export class ConnectionDecoder {
     this.problems.push(`connection ${this.connectionId}: ${what}`)
     this.summary?.details.push(`MALFORMED: ${what}`)
   }
+}
+
+function receiverOf(side: Side): Perspective {
+  return side.sender === Perspective.Client ? Perspective.Server : Perspective.Client
 }
 
 function senderName(sender: Perspective): string {

@@ -8,7 +8,7 @@ import { headerValue } from '../quic/spdy/header-list.js'
 import type { HeaderList } from '../quic/spdy/header-list.js'
 import { Http2FrameParser } from '../quic/spdy/http2-frame-parser.js'
 import type { Http2SettingEntry } from '../quic/spdy/http2-frames.js'
-import { Perspective } from '../quic/types.js'
+import { EncryptionLevel, Perspective } from '../quic/types.js'
 import { HandshakeMessageReader } from '../quic/wire/handshake-message.js'
 import type { HandshakeMessage } from '../quic/wire/handshake-message.js'
 import type { VersionTraits } from '../quic/wire/versions/version.js'
@@ -61,17 +61,39 @@ class Message {
   }
 }
 
+/** Handshake messages, one after the other. */
+class HandshakeStream {
+  readonly assembler = new StreamAssembler(data => this.read(data))
+  private readonly reader = new HandshakeMessageReader(HANDSHAKE_LIMIT)
+  private broken = false
+
+  constructor(
+    private readonly listener: SpeechListener,
+    private readonly onBroken: (error: unknown) => void
+  ) {}
+
+  private read(data: Uint8Array): void {
+    if (this.broken) return
+    try {
+      this.reader.push(data)
+      for (let m = this.reader.next(); m !== undefined; m = this.reader.next()) this.listener.onHandshakeMessage(m)
+    } catch (error) {
+      this.broken = true
+      this.onBroken(error)
+    }
+  }
+}
+
 /** Decodes the streams that one side sends on one connection. */
 export class DirectionDecoder {
   private readonly messages = new Map<number, Message>()
   /** Those whose first header block came, in that order. */
   private readonly begun: Message[] = []
-  private readonly crypto = new StreamAssembler(data => this.readCrypto(data))
-  private readonly cryptoReader = new HandshakeMessageReader(HANDSHAKE_LIMIT)
+  /** The handshake's bytes, by the level at which they come; all at the first one where they are a stream. */
+  private readonly handshakes = new Map<EncryptionLevel, HandshakeStream>()
   private readonly headers = new StreamAssembler(data => this.readHeaders(data))
   private readonly hpack = new HpackDecoder(HPACK_LIMITS)
   private readonly parser: Http2FrameParser
-  private cryptoBroken = false
   private headersBroken = false
 
   /** @param sender the side that speaks */
@@ -99,9 +121,19 @@ export class DirectionDecoder {
 
   /** Takes a STREAM frame's data; `data` may be kept. */
   onStream(traits: VersionTraits, streamId: number, offset: number, data: Uint8Array): void {
-    if (streamId === traits.cryptoStreamId) this.crypto.push(offset, data)
+    if (streamId === traits.cryptoStreamId) this.onHandshakeData(EncryptionLevel.None, offset, data)
     else if (streamId === traits.headersStreamId) this.headers.push(offset, data)
     else this.message(streamId).assembler.push(offset, data)
+  }
+
+  /** Takes a CRYPTO frame's data, whose offsets count for each level anew; `data` may be kept. */
+  onHandshakeData(level: EncryptionLevel, offset: number, data: Uint8Array): void {
+    let handshake = this.handshakes.get(level)
+    if (handshake === undefined) {
+      handshake = new HandshakeStream(this.listener, error => this.reportProblem('crypto stream', error))
+      this.handshakes.set(level, handshake)
+    }
+    handshake.assembler.push(offset, data)
   }
 
   /** The requests of a client, in the order in which their header blocks came. */
@@ -140,19 +172,6 @@ export class DirectionDecoder {
       message.trailers = headers
     }
     this.listener.onHeaders(streamId, headers, fin, priority)
-  }
-
-  private readCrypto(data: Uint8Array): void {
-    if (this.cryptoBroken) return
-    try {
-      this.cryptoReader.push(data)
-      for (let m = this.cryptoReader.next(); m !== undefined; m = this.cryptoReader.next()) {
-        this.listener.onHandshakeMessage(m)
-      }
-    } catch (error) {
-      this.cryptoBroken = true
-      this.reportProblem('crypto stream', error)
-    }
   }
 
   private readHeaders(data: Uint8Array): void {

@@ -7,7 +7,8 @@ import { DatagramKind, DatagramPeek, peekDatagram } from '../quic/wire/datagram-
 import { parsePublicReset } from '../quic/wire/public-reset.js'
 import { tagName } from '../quic/wire/tags.js'
 import { parseVersionNegotiation } from '../quic/wire/version-negotiation.js'
-import { supportedVersions, versionByTag } from '../quic/wire/versions/registry.js'
+import { knownVersionByTag, knownVersions } from '../quic/wire/versions/registry.js'
+import type { QuicVersion } from '../quic/wire/versions/version.js'
 import { openCapture } from './capture.js'
 import type { Capture, CapturedDatagram } from './capture.js'
 import { CaptureError } from './capture-error.js'
@@ -41,6 +42,8 @@ class Inspector {
   private readonly unsupported = new Map<number, Set<string>>()
   /** Client sockets that last named such a version: what follows there is not to be taken for another one. */
   private readonly foreign = new Set<number>()
+  /** The version that was named last on each client socket. */
+  private readonly spoken = new Map<number, QuicVersion>()
   private readonly peeks = [new DatagramPeek(Perspective.Server), new DatagramPeek(Perspective.Client)] as const
   private readonly keyRing: KeyRing
   private datagrams = 0
@@ -93,24 +96,27 @@ class Inspector {
   /** Returns false for what cannot be decoded. */
   private decode(datagram: CapturedDatagram, summary: PacketSummary | undefined): boolean {
     const { bytes, conn } = datagram
-    const laterVersion = longHeaderVersion(bytes)
-    if (laterVersion !== undefined) return this.noteUnsupported(conn, laterVersion, summary)
     const sender = datagram.from === 'client' ? Perspective.Client : Perspective.Server
     const peek = this.peeks[sender]
+    peek.longHeaders = this.spoken.get(conn)?.traits.longHeaders ?? false
     if (!peekDatagram(bytes, 0, bytes.length, peek)) return false
     if (peek.kind === DatagramKind.Data && peek.versionTag === 0 && this.foreign.has(conn)) return false
+    if (peek.versionTag !== 0 && !this.noteVersion(conn, peek.versionTag, summary)) return false
     const connection = this.connectionOf(conn, peek, bytes)
     if (connection === undefined) return false
     summary?.facts.push(`CID ${connection.connectionId}`)
     if (peek.kind === DatagramKind.PublicReset) return showPublicReset(bytes, peek.bodyStart, summary)
     if (peek.kind === DatagramKind.VersionNegotiation) return showVersions(bytes, peek.bodyStart, summary)
-    if (peek.versionTag !== 0) {
-      if (versionByTag(peek.versionTag) === undefined) {
-        return this.noteUnsupported(conn, tagName(peek.versionTag), summary)
-      }
-      this.foreign.delete(conn)
-    }
     return connection.decode(bytes, sender, peek.versionTag, summary)
+  }
+
+  /** Returns false for a version that is not known. */
+  private noteVersion(conn: number, tag: number, summary: PacketSummary | undefined): boolean {
+    const version = knownVersionByTag(tag)
+    if (version === undefined) return this.noteUnsupported(conn, tagName(tag), summary)
+    this.spoken.set(conn, version)
+    this.foreign.delete(conn)
+    return true
   }
 
   private connectionOf(conn: number, peek: DatagramPeek, bytes: Buffer): ConnectionDecoder | undefined {
@@ -146,20 +152,13 @@ class Inspector {
       // Packets of a version without this header look as if they named more versions: keep to what can be a label.
       const named = [...labels].filter(label => /^[QT]\d{3}$/.test(label))
       const spoken = (named.length > 0 ? named : [...labels]).join(' and ')
-      const known = supportedVersions.map(version => version.label).join(', ')
+      const known = knownVersions.map(version => version.label).join(', ')
       throw new CaptureError(
         'CAPTURE_VERSION_UNSUPPORTED',
         `${this.capture.name} speaks ${spoken}, which is not supported: give captures of ${known}`
       )
     }
   }
-}
-
-/** The label in the long header that versions from Q044 on begin with: flags with the top bit, then the version. */
-function longHeaderVersion(bytes: Buffer): string | undefined {
-  if (bytes.length < 5 || (bytes[0]! & 0x80) === 0) return undefined
-  const label = bytes.toString('latin1', 1, 5)
-  return /^[QT]0\d\d$/.test(label) ? label : undefined
 }
 
 function showPublicReset(bytes: Buffer, bodyStart: number, summary: PacketSummary | undefined): boolean {

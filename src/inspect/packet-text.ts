@@ -12,7 +12,7 @@ import type { AckFrame } from '../quic/wire/frames/frames.js'
 import type { HandshakeMessage } from '../quic/wire/handshake-message.js'
 import type { PublicReset } from '../quic/wire/public-reset.js'
 import { Tag, tagName } from '../quic/wire/tags.js'
-import type { VersionTraits } from '../quic/wire/versions/version.js'
+import type { QuicVersion, VersionTraits } from '../quic/wire/versions/version.js'
 import type { CapturedDatagram } from './capture.js'
 
 /** What is shown of one datagram. */
@@ -52,8 +52,9 @@ export function formatPacket(packet: PacketSummary): string {
 }
 
 /** How a packet was protected. */
-export function levelText(level: EncryptionLevel): string {
-  return levelNames[level]
+export function levelText(level: EncryptionLevel, version: QuicVersion): string {
+  const obfuscated = level === EncryptionLevel.None && version.protection.headerProtection
+  return obfuscated ? 'obfuscated' : levelNames[level]
 }
 
 /** One line for a STREAM frame. */
@@ -62,8 +63,13 @@ export function streamText(traits: VersionTraits, id: number, offset: number, le
   return `STREAM ${id}${role} offset ${offset} length ${length}${fin ? ' FIN' : ''}`
 }
 
-/** One line for an ACK. */
-export function ackText(ack: AckFrame): string {
+/** One line for a CRYPTO frame. */
+export function cryptoText(offset: number, length: number): string {
+  return `CRYPTO offset ${offset} length ${length}`
+}
+
+/** One line for an ACK. The entropy hash is -1 in versions without. */
+export function ackText(ack: AckFrame, entropyHash: number, truncated: boolean): string {
   const ranges: string[] = []
   for (let i = 0; i < ack.rangeCount; i++) {
     const first = ack.ranges[2 * i]!
@@ -71,7 +77,17 @@ export function ackText(ack: AckFrame): string {
     ranges.push(first === last ? `${first}` : `${first}-${last}`)
   }
   const delay = ack.ackDelay === Infinity ? 'unknown' : `${ack.ackDelay} µs`
-  return `ACK largest ${ack.largestAcked} delay ${delay}: ${ranges.length === 0 ? 'none' : ranges.join(' ')}`
+  const shown = ranges.length === 0 ? 'none' : ranges.join(' ')
+  return `ACK largest ${ack.largestAcked}${truncated ? ' (truncated)' : ''} delay ${delay}: ${shown}${entropyText(entropyHash)}`
+}
+
+/** One line for a STOP_WAITING. The entropy hash is -1 in versions without. */
+export function stopWaitingText(leastUnacked: number, entropyHash: number): string {
+  return `STOP_WAITING least unacked ${leastUnacked}${entropyText(entropyHash)}`
+}
+
+function entropyText(hash: number): string {
+  return hash < 0 ? '' : ` entropy 0x${hash.toString(16).padStart(2, '0')}`
 }
 
 /** One line for a RST_STREAM. */
