@@ -9,7 +9,7 @@ import type { QuicStream } from './streams/quic-stream.js'
 import type { QuicStreamCore } from './streams/stream-core.js'
 
 /** What concerns the session as a whole, as bits. */
-export const SessionNews = { GoAway: 1, Room: 2, Closed: 4 } as const
+export const SessionNews = { GoAway: 1, Room: 2, Closed: 4, Push: 8 } as const
 
 /** The application's side of a session: the part of QuicSession that calls it. */
 export abstract class SessionEvents {
@@ -33,6 +33,19 @@ export abstract class SessionEvents {
 
   /** A stream can be opened that the limit, or the handshake, stood in the way of. */
   protected onCanOpenStream(): void {}
+
+  // ---- for the HTTP layer to override ----
+
+  /** Claims of promised resources are decided: {@link SessionNews}.Push was added. */
+  protected onPushNews(): void {}
+
+  /** No timers of its own. */
+  nextTimeout(): Micros {
+    return Infinity
+  }
+
+  /** Nothing to do: {@link nextTimeout} never comes. */
+  handleTimeout(_now: Micros): void {}
 
   // ---- queueing ----
 
@@ -91,6 +104,7 @@ export abstract class SessionEvents {
     while (this.factoryErrors.length > 0) this.handleFailure(undefined, this.factoryErrors.shift())
     try {
       if (this.takeNews(SessionNews.GoAway)) this.onGoAway()
+      if (this.takeNews(SessionNews.Push)) this.onPushNews()
       if (this.takeNews(SessionNews.Room) && this.mayOpenStream) this.onCanOpenStream()
       if (this.queue.length === 0 && this.takeNews(SessionNews.Closed)) this.onSessionClosed()
     } catch (error) {

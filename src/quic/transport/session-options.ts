@@ -15,6 +15,10 @@ export interface SessionOptions {
   autoTune: boolean
   /** Bytes that a stream buffers before write() answers false; 64 KiB unless told. */
   highWaterMark?: number
+  /** COPT: the connection options that this side's hello carries, four-character tags. */
+  connectionOptions?: readonly string[]
+  /** FHOL: whether this side's hello asks for forced head-of-line blocking (clients). */
+  forceHolBlocking?: boolean
 }
 
 /** Bytes that a stream buffers before write() answers false, unless told otherwise. */

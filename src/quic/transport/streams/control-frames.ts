@@ -2,6 +2,7 @@
  * Control frames that wait to be sent: GOAWAY, RST_STREAM, WINDOW_UPDATE, BLOCKED. A WINDOW_UPDATE is written with the
  * limit that holds when it goes out, so any number of updates waiting for one stream are one frame.
  */
+import { SentFrameKind, type SentFrame } from '../../recovery/sent-frame.js'
 import type { PacketSink } from '../packets/packet-sink.js'
 import type { FlowControlFrames, QuicFlowController } from './flow-controller.js'
 
@@ -27,6 +28,8 @@ export class ControlFrameQueue implements FlowControlFrames {
   private readonly resets: PendingReset[] = []
   private firstReset = 0
   private goAway: PendingGoAway | undefined
+  /** The one that was last queued: what is repeated when it is lost. */
+  private lastGoAway: PendingGoAway | undefined
   /** Frames that are really wanted: entries of closed streams stay in the lists and are passed over. */
   private wanted = 0
 
@@ -60,6 +63,23 @@ export class ControlFrameQueue implements FlowControlFrames {
   queueGoAway(errorCode: number, lastGoodStreamId: number, reason: string): void {
     if (this.goAway === undefined) this.wanted++
     this.goAway = { errorCode, lastGoodStreamId, reason }
+    this.lastGoAway = this.goAway
+  }
+
+  /**
+   * A control frame other than RST_STREAM was lost: it is queued again if what it says still holds.
+   * @param controller that of the frame's stream, if that still exists
+   */
+  onLost(frame: SentFrame, controller: QuicFlowController | undefined): void {
+    if (frame.kind === SentFrameKind.GoAway) {
+      const last = this.lastGoAway
+      if (last !== undefined) this.queueGoAway(last.errorCode, last.lastGoodStreamId, last.reason)
+    } else if (frame.kind === SentFrameKind.WindowUpdate) {
+      // A higher limit was sent since, or waits to be: then this one says nothing new.
+      if (controller?.receiveLimit === frame.offset) this.queueWindowUpdate(controller)
+    } else if (frame.kind === SentFrameKind.Blocked) {
+      if (controller?.sendWindow === 0) this.queueBlocked(controller)
+    }
   }
 
   /** Withdraws what waits for a stream that is closed. */
