@@ -1,0 +1,2 @@
+export function missingGo(): Promise<string | undefined>
+export function buildGoPeer(): Promise<string>
