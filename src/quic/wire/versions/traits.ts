@@ -18,6 +18,7 @@ export const q032Traits: VersionTraits = {
   maxIncomingStreamsTag: false,
   pushByDefault: false,
   forcedHolBlocking: false,
+  headerListSetting: false,
   priorityFrames: false,
   longHeaders: false,
   statelessReset: false,
@@ -42,7 +43,7 @@ export const q037Traits: VersionTraits = { ...q036Traits, forcedHolBlocking: fal
 
 export const q038Traits: VersionTraits = { ...q037Traits, stopWaitingOptional: true }
 
-export const q039Traits: VersionTraits = { ...q038Traits, acksAckOnlyPackets: false }
+export const q039Traits: VersionTraits = { ...q038Traits, acksAckOnlyPackets: false, headerListSetting: true }
 
 export const q043Traits: VersionTraits = { ...q039Traits, rejectsOverlap: false, priorityFrames: true }
 

@@ -202,6 +202,8 @@ export interface VersionTraits {
   readonly pushByDefault: boolean
   /** FHOL is honoured (Q036 only). */
   readonly forcedHolBlocking: boolean
+  /** SETTINGS may name the largest header list that the sender takes (from Q039; an error before). */
+  readonly headerListSetting: boolean
   /** A client may send HTTP/2 PRIORITY frames on the headers stream (from Q043). */
   readonly priorityFrames: boolean
   /**
