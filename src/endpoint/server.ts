@@ -2,6 +2,7 @@
  * A QUIC server on a UDP socket.
  */
 import type { ProofSource } from '../quic/crypto/proof.js'
+import { resetTokens } from '../quic/crypto/reset-token.js'
 import type { QuicError } from '../quic/errors.js'
 import { QuicErrorCode } from '../quic/errors.js'
 import { ServerConfig, ServerConfigs } from '../quic/handshake/server/server-config.js'
@@ -39,7 +40,7 @@ export interface QuicServerOptions {
   proofSource: ProofSource
   /** The published server config; made anew, for this process only, if missing. */
   serverConfig?: ServerConfig
-  /** Secret of the source-address tokens; random for this process only, if missing. */
+  /** Secret of the source-address tokens and of stateless resets; random for this process only, if missing. */
   tokenSecret?: Uint8Array
   /** In the order of version negotiation; all supported ones, newest first, if missing. */
   versions?: readonly QuicVersion[]
@@ -73,17 +74,23 @@ export class QuicServer {
   private constructor(private readonly o: QuicServerOptions) {
     this.engine = o.engine ?? new NodeEngine()
     const random = systemHelper.randomBytes
+    const tokenSecret = o.tokenSecret ?? random(32)
+    const resetToken = resetTokens(tokenSecret)
     this.handshakeParts = {
       configs: new ServerConfigs(o.serverConfig ?? generateServerConfig(this.engine)),
       proofSource: o.proofSource,
-      tokens: new SecretSourceAddressTokens(o.tokenSecret ?? random(32), random),
+      tokens: new SecretSourceAddressTokens(tokenSecret, random),
       serverNonces: new ServerNonces(random),
-      config: configProposal('server', o.transport ?? {})
+      config: configProposal('server', o.transport ?? {}),
+      resetToken
     }
     const wake = (): void => this.driver.wake()
     this.dispatcher = new QuicDispatcher({
       supportedVersions: this.versions,
       createConnection: (init) => this.createConnection(init),
+      aeadProvider: this.engine.aeadProvider,
+      helper: systemHelper,
+      resetToken,
       onWake: wake,
       maxConnections: o.maxConnections
     })

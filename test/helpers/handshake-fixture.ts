@@ -117,6 +117,7 @@ export class FakeHost implements HandshakeHost {
   diversify: ((nonce: Uint8Array) => PacketOpener) | undefined
   sendLevel: EncryptionLevel = EncryptionLevel.None
   nonce: Uint8Array | undefined
+  resetToken: Uint8Array | undefined
   config: NegotiatedConfig | undefined
 
   constructor(seed: string, random = seededRandom(seed)) {
@@ -153,6 +154,10 @@ export class FakeHost implements HandshakeHost {
     this.events.push(`diversified ${level}`)
     this.diversify = derive
   }
+  setResetToken(token: Uint8Array): void {
+    this.resetToken = token
+  }
+
   neuterUnencryptedPackets(): void {
     this.events.push('neuter')
   }

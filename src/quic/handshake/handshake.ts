@@ -2,7 +2,7 @@
  * The seam between the QUIC crypto handshake and the connection that carries it.
  */
 import type { ConnectionId } from '../connection-id.js'
-import type { PacketOpener, PacketSealer, AeadProvider } from '../crypto/protection.js'
+import type { AeadProvider, HeaderProtector, PacketOpener, PacketSealer } from '../crypto/protection.js'
 import type { EncryptionLevel, PeerAddress, QuicHelper } from '../types.js'
 import type { QuicVersion } from '../wire/versions/version.js'
 import type { NegotiatedConfig } from './negotiated-config.js'
@@ -42,8 +42,15 @@ export interface HandshakeHost {
   /**
    * Client, versions with diversification: like {@link setAlternativeOpener} with latch, for a key that needs the
    * nonce of the first packet that it opens. Derived for each attempt, kept on success.
+   * @param headerProtector what uncovers the nonce, where headers are protected
    */
-  setDiversifiedOpener(level: EncryptionLevel, derive: (nonce: Uint8Array) => PacketOpener): void
+  setDiversifiedOpener(
+    level: EncryptionLevel,
+    derive: (nonce: Uint8Array) => PacketOpener,
+    headerProtector?: HeaderProtector
+  ): void
+  /** Client: the token (16 bytes) of a stateless reset that ends this connection, from the SHLO. */
+  setResetToken(token: Uint8Array): void
 
   /** Forgets every unacknowledged packet of level None: they are abandoned, not lost. */
   neuterUnencryptedPackets(): void

@@ -21,12 +21,25 @@ export interface SpdySessionOptions extends SessionOptions {
 
 /** What both sides of an HTTP session share. */
 export abstract class QuicSpdySession extends QuicSession implements SpdyStreamSession, HeadersStreamVisitor {
-  protected readonly headersStream: QuicHeadersStream
+  protected headersStream: QuicHeadersStream
+  private readonly maxHeaderListSize: number
 
   constructor(connection: SessionConnection, options: SpdySessionOptions) {
     super(connection, options)
-    const limit = options.maxHeaderListSize ?? DEFAULT_MAX_HEADER_LIST_SIZE
-    this.headersStream = new QuicHeadersStream(connection.version.traits.headersStreamId, this, this, limit)
+    this.maxHeaderListSize = options.maxHeaderListSize ?? DEFAULT_MAX_HEADER_LIST_SIZE
+    this.headersStream = this.createHeadersStream()
+    this.staticStream = this.headersStream
+  }
+
+  private createHeadersStream(): QuicHeadersStream {
+    const { headersStreamId } = this.connection.version.traits
+    return new QuicHeadersStream(headersStreamId, this, this, this.maxHeaderListSize)
+  }
+
+  /** Versions differ in which stream carries the headers. It has carried nothing yet. */
+  override onVersionNegotiated(): void {
+    super.onVersionNegotiated()
+    this.headersStream = this.createHeadersStream()
     this.staticStream = this.headersStream
   }
 

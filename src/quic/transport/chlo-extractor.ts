@@ -1,7 +1,9 @@
 /**
  * Looks into a first packet for a complete client hello, before any connection exists (chlo_extractor.cc).
  */
-import { Perspective } from '../types.js'
+import type { ConnectionId } from '../connection-id.js'
+import type { AeadProvider } from '../crypto/protection.js'
+import { EncryptionLevel, Perspective } from '../types.js'
 import type { AckFrame, FrameVisitor } from '../wire/frames/frames.js'
 import { createPacketHeader } from '../wire/versions/version.js'
 import type { PacketHeader, QuicVersion } from '../wire/versions/version.js'
@@ -58,27 +60,44 @@ export class ChloExtractor {
   private readonly finder = new ChloFinder()
   private readonly header: PacketHeader = createPacketHeader()
 
-  /** The packet number in a client's datagram as written; 0 if there is none. */
+  /** @param aeadProvider for versions whose first packets are under keys that everybody can derive */
+  constructor(private readonly aeadProvider: AeadProvider) {}
+
+  /** The packet number in a client's datagram as written; 0 if there is none to be read. */
   packetNumberOf(version: QuicVersion, datagram: Uint8Array): number {
     const parsed = version.header.parse(datagram, 0, datagram.length, Perspective.Server, this.header)
     return parsed ? this.header.wirePacketNumber : 0
   }
 
   /** Inspects a client's datagram in `version`. It never throws and leaves the bytes as they are. */
-  inspect(version: QuicVersion, datagram: Uint8Array): FirstPacket {
-    const { header, finder } = this
-    if (!version.header.parse(datagram, 0, datagram.length, Perspective.Server, header)) return 'malformed'
+  inspect(version: QuicVersion, connectionId: ConnectionId, datagram: Uint8Array): FirstPacket {
+    const { header } = this
+    this.packetNumber = 0
+    const codec = version.header
+    if (!codec.parse(datagram, 0, datagram.length, Perspective.Server, header)) return 'malformed'
+    if (header.keyLevel > EncryptionLevel.None) return this.early()
+    const opener = version.nullOpener(Perspective.Client, { connectionId, aeadProvider: this.aeadProvider })
+    // Decryption is in place, and whoever gets the packet next wants it as it came. A hash leaves it so.
+    const bytes = opener.headerProtector === undefined ? datagram : Uint8Array.from(datagram)
+    if (!codec.reveal(bytes, 0, Perspective.Server, opener.headerProtector, header)) return 'malformed'
     this.packetNumber = header.wirePacketNumber
-    const opener = version.nullOpener(Perspective.Client)
-    const length = opener.open(datagram, 0, header.headerEnd, datagram.length, header.wirePacketNumber)
-    // Without the null hash it is a packet under keys, sent ahead of its CHLO.
+    const length = opener.open(bytes, 0, header.headerEnd, header.packetEnd, header.wirePacketNumber)
     if (length < 0) return 'other'
+    return this.find(version, bytes, header.headerEnd + opener.prefixLength, length)
+  }
+
+  // Its number is hidden by a key that is not there yet.
+  private early(): FirstPacket {
+    this.packetNumber = 1
+    return 'other'
+  }
+
+  private find(version: QuicVersion, bytes: Uint8Array, start: number, length: number): FirstPacket {
+    const { finder, packetNumber, header } = this
     finder.found = false
     finder.cryptoStreamId = version.traits.cryptoStreamId
-    const start = header.headerEnd + opener.prefixLength
-    const { packetNumber } = this
     try {
-      version.frames.decode(datagram, start, start + length, packetNumber, header.packetNumberLength, finder)
+      version.frames.decode(bytes, start, start + length, packetNumber, header.packetNumberLength, finder)
     } catch {
       return 'malformed'
     }

@@ -2,7 +2,7 @@
  * Gives a handshake the parts of its connection that it may touch.
  */
 import type { ConnectionId } from '../connection-id.js'
-import type { AeadProvider, PacketOpener, PacketSealer } from '../crypto/protection.js'
+import type { AeadProvider, HeaderProtector, PacketOpener, PacketSealer } from '../crypto/protection.js'
 import type { HandshakeHost } from '../handshake/handshake.js'
 import type { NegotiatedConfig } from '../handshake/negotiated-config.js'
 import type { EncryptionLevel, PeerAddress, QuicHelper } from '../types.js'
@@ -101,13 +101,17 @@ export class ConnectionHandshakeHost implements HandshakeHost {
     this.receiver.onKeysChanged()
   }
 
-  setDiversifiedOpener(level: EncryptionLevel, derive: DeriveOpener): void {
-    this.receiver.openers.setDiversified(level, derive)
+  setDiversifiedOpener(level: EncryptionLevel, derive: DeriveOpener, headerProtector?: HeaderProtector): void {
+    this.receiver.openers.setDiversified(level, derive, headerProtector)
     this.receiver.onKeysChanged()
   }
 
   neuterUnencryptedPackets(): void {
     this.connection.neuterUnencryptedPackets()
+  }
+
+  setResetToken(token: Uint8Array): void {
+    this.receiver.resetToken = token
   }
 
   onConfigNegotiated(config: NegotiatedConfig): void {

@@ -19,6 +19,8 @@ export interface ConnectionVisitor extends FrameFateListener {
   onBlockedFrame(streamId: number): void
   onGoAwayFrame(errorCode: number, lastGoodStreamId: number, reason: string): void
 
+  /** Client: the connection goes on in another version; nothing but handshake data was exchanged so far. */
+  onVersionNegotiated(): void
   onConfigNegotiated(config: NegotiatedConfig): void
   onEncryptionEstablished(): void
   onHandshakeConfirmed(): void
@@ -36,4 +38,8 @@ export interface ConnectionVisitor extends FrameFateListener {
   hasOpenStreams(): boolean
   /** Calls the application for everything that arrived since the last call: new streams, headers, data, resets. */
   deliverEvents(now: Micros): void
+  /** When {@link handleTimeout} is to be called, µs; Infinity for never. Asked often: it has to be cheap. */
+  nextTimeout(): Micros
+  /** The time that {@link nextTimeout} named has come. May throw QuicError; must not call the application. */
+  handleTimeout(now: Micros): void
 }

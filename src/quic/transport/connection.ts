@@ -12,7 +12,7 @@ import { SentPacketManager, type CongestionAlgorithm } from '../recovery/sent-pa
 import { EncryptionLevel, Perspective, sameAddress, type Micros, type PeerAddress, type QuicHelper } from '../types.js'
 import { DatagramKind, DatagramPeek, peekDatagram } from '../wire/datagram-peek.js'
 import { parsePublicReset } from '../wire/public-reset.js'
-import { parseVersionNegotiation } from '../wire/version-negotiation.js'
+import { isReservedVersion, parseVersionNegotiation } from '../wire/version-negotiation.js'
 import type { QuicVersion } from '../wire/versions/version.js'
 import { ReceivedPacketManager } from './acks/received-packet-manager.js'
 import { ConnectionHandshakeHost, type HandshakenConnection } from './connection-handshake-host.js'
@@ -89,7 +89,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
   private readonly received = new ReceivedPacketManager()
   private readonly sender: PacketSender
   private readonly receiver: PacketReceiver
-  private readonly cryptoSend = new CryptoSendStream()
+  private readonly cryptoSend: CryptoSendStream
   private readonly cryptoReceiver: CryptoReceiver
   private readonly liveness: Liveness
   private readonly router: FrameRouter
@@ -120,10 +120,12 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
       perspective,
       version,
       client ? Perspective.Server : Perspective.Client,
-      this.received
+      this.received,
+      this
     )
-    const { cryptoStreamId, rejectsOverlap } = version.traits
-    this.cryptoReceiver = new CryptoReceiver(cryptoStreamId, rejectsOverlap, o.cryptoWindow)
+    this.peek.longHeaders = version.traits.longHeaders
+    this.cryptoSend = new CryptoSendStream(version.traits.cryptoFrames)
+    this.cryptoReceiver = new CryptoReceiver(version.traits, o.cryptoWindow)
     this.liveness = new Liveness(perspective, o.now, o.handshakeTimeout)
     this.session = o.createSession(this)
     this.sender = new PacketSender({
@@ -138,7 +140,8 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
       sentPackets: this.sentPackets,
       received: this.received,
       liveness: this.liveness,
-      fates: this
+      fates: this,
+      cleartext: this
     })
     this.router = new FrameRouter(this, this.cryptoSend, this.sentPackets, this.session)
     const host = new ConnectionHandshakeHost(this, this.cryptoSend, this.sender, this.receiver)
@@ -245,29 +248,34 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     if (!peekDatagram(datagram, 0, datagram.length, peek)) return
     const { connectionIdLow: low, connectionIdHigh: high } = peek
     if (peek.hasConnectionId && (low !== connectionId.low || high !== connectionId.high)) return
-    if (peek.kind === DatagramKind.Data) this.processPacket(from, datagram)
+    if (peek.kind === DatagramKind.Data) this.processPackets(from, datagram)
     else if (peek.kind === DatagramKind.VersionNegotiation) this.processVersionNegotiation(datagram, peek.bodyStart)
     else this.processPublicReset(datagram, peek.bodyStart)
   }
 
+  /** A datagram may hold several packets, where headers tell their packet's length. */
+  private processPackets(from: PeerAddress, datagram: Uint8Array): void {
+    const { receiver } = this
+    for (let start = 0; start < datagram.length; start = receiver.header.packetEnd) {
+      // Once forward-secure keys are there, no further key will come that could open it.
+      const keep = this.sendLevel !== EncryptionLevel.ForwardSecure
+      if (receiver.open(this.now, from, datagram, start, keep)) this.processPacket(from, datagram)
+      else if (receiver.wasReset) this.onReset()
+      if (!this.connected || receiver.header.packetEnd <= start) return
+    }
+  }
+
   private processPacket(from: PeerAddress, datagram: Uint8Array): void {
     const { receiver, router } = this
-    // Once forward-secure keys are there, no further key will come that could open it.
-    if (!receiver.open(this.now, from, datagram, this.sendLevel !== EncryptionLevel.ForwardSecure)) return
     const { packetNumber, level, header } = receiver
     const { payloadStart, payloadLength } = receiver.openers
+    const { packetNumberLength } = header
     this.liveness.onPacketReceived(this.now)
     this.sender.includeVersion = false
     if (this.perspective === Perspective.Server) this.onClientPacket(from, datagram.length)
     router.begin(this.now, packetNumber, level)
-    this.version.frames.decode(
-      datagram,
-      payloadStart,
-      payloadStart + payloadLength,
-      packetNumber,
-      header.packetNumberLength,
-      router
-    )
+    const payloadEnd = payloadStart + payloadLength
+    this.version.frames.decode(datagram, payloadStart, payloadEnd, packetNumber, packetNumberLength, router)
     if (!this.connected) return
     this.received.onPacketReceived(this.now, packetNumber, router.ackEliciting)
     if (router.leastUnacked > 0) this.received.onStopWaiting(router.leastUnacked, packetNumber)
@@ -291,14 +299,18 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
   }
 
   private processPublicReset(datagram: Uint8Array, bodyStart: number): void {
-    if (parsePublicReset(datagram, bodyStart, datagram.length) === undefined) return
+    if (parsePublicReset(datagram, bodyStart, datagram.length) !== undefined) this.onReset()
+  }
+
+  private onReset(): void {
     this.closeWith(new QuicError(QuicErrorCode.PUBLIC_RESET, 'the peer does not know this connection'), true, false)
   }
 
   private processVersionNegotiation(datagram: Uint8Array, bodyStart: number): void {
     if (!this.sender.includeVersion || this.receivedVersionTags !== undefined) return
-    const tags = parseVersionNegotiation(datagram, bodyStart, datagram.length)
-    if (tags === undefined) return
+    const listed = parseVersionNegotiation(datagram, bodyStart, datagram.length)
+    if (listed === undefined) return
+    const tags = listed.filter((tag) => !isReservedVersion(tag))
     if (tags.includes(this.version.tag)) {
       const details = `the server refuses ${this.version.label} yet lists it`
       this.closeWith(new QuicError(QuicErrorCode.INVALID_VERSION_NEGOTIATION_PACKET, details), false, false)
@@ -311,8 +323,12 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     }
     this.receivedVersionTags = tags
     this.version = version
+    this.peek.longHeaders = version.traits.longHeaders
     this.sender.setVersion(version)
     this.receiver.setVersion(version)
+    this.cryptoSend.setPerLevel(version.traits.cryptoFrames)
+    this.cryptoReceiver.setVersion(version.traits)
+    this.session.onVersionNegotiated()
     this.sentPackets.neuterUnencryptedPackets()
     this.cryptoSend.retransmitAll()
   }
@@ -365,6 +381,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     }
     if (now >= sentPackets.nextTimeout()) sentPackets.onTimeout(now, this)
     if (now >= this.pingTime()) this.sender.pingPending = true
+    if (now >= this.session.nextTimeout()) this.session.handleTimeout(now)
     if (sentPackets.tooManyOutstanding) {
       throw new QuicError(QuicErrorCode.TOO_MANY_OUTSTANDING_SENT_PACKETS, 'the peer acknowledges nothing')
     }
@@ -377,6 +394,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
       this.sentPackets.nextTimeout(),
       this.received.nextAckTime(),
       this.pingTime(),
+      this.session.nextTimeout(),
       this.sender.pacingTime(this.now)
     )
   }
@@ -437,8 +455,9 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
 
   onCryptoFrame(offset: number, buffer: Uint8Array, start: number, end: number): void {
     const { level } = this.receiver
-    this.cryptoReceiver.receive(offset, buffer, start, end)
-    for (let bytes = this.cryptoReceiver.read(); bytes !== undefined; bytes = this.cryptoReceiver.read()) {
+    const { cryptoReceiver } = this
+    cryptoReceiver.receive(level, offset, buffer, start, end)
+    for (let bytes = cryptoReceiver.read(level); bytes !== undefined; bytes = cryptoReceiver.read(level)) {
       this.handshake.onCryptoData(bytes, level)
       if (!this.connected) return
     }

@@ -1,52 +1,68 @@
 /**
- * The receiving half of the crypto stream: puts handshake bytes into order and grants flow-control credit for them.
- * The stream's own window holds; it does not count at the connection's (quic_session.cc).
+ * The receiving half of the handshake: puts its bytes into order and grants flow-control credit for them. Through Q046
+ * it is one stream, whose own window holds and which does not count at the connection's (quic_session.cc); from Q050 on
+ * each level has offsets of its own, and what may be outstanding is bounded by the same window without being announced.
  */
 import { QuicError, QuicErrorCode } from '../errors.js'
+import { EncryptionLevel } from '../types.js'
+import type { VersionTraits } from '../wire/versions/version.js'
 import { QuicStreamSequencer } from './streams/sequencer.js'
 
 /** One a connection. Sizes in bytes. */
 export class CryptoReceiver {
-  private readonly sequencer: QuicStreamSequencer
-  private limit: number
+  private sequencers: (QuicStreamSequencer | undefined)[] = []
+  private limits: number[] = []
   private announced = 0
 
-  /**
-   * @param streamId for error texts
-   * @param rejectsOverlap the version's trait
-   * @param window what the peer may have outstanding
-   */
+  /** @param window what the peer may have outstanding */
   constructor(
-    streamId: number,
-    rejectsOverlap: boolean,
+    private traits: VersionTraits,
     private readonly window: number
-  ) {
-    this.sequencer = new QuicStreamSequencer(streamId, rejectsOverlap)
-    this.limit = window
+  ) {}
+
+  /** Goes on in the version that negotiation chose, which has seen nothing yet. */
+  setVersion(traits: VersionTraits): void {
+    this.traits = traits
+    this.sequencers = []
+    this.limits = []
   }
 
-  /** Takes the data `buffer[start, end)` of one frame. Throws a QuicError for what may not be. */
-  receive(offset: number, buffer: Uint8Array, start: number, end: number): void {
-    if (offset + end - start > this.limit) {
+  private space(level: EncryptionLevel): number {
+    return this.traits.cryptoFrames ? level : EncryptionLevel.None
+  }
+
+  private sequencer(level: EncryptionLevel): QuicStreamSequencer {
+    const space = this.space(level)
+    return (this.sequencers[space] ??= new QuicStreamSequencer(this.traits.cryptoStreamId, this.traits.rejectsOverlap))
+  }
+
+  /** Takes the data `buffer[start, end)` of one frame in a packet of `level`. Throws a QuicError for what may not be. */
+  receive(level: EncryptionLevel, offset: number, buffer: Uint8Array, start: number, end: number): void {
+    const limit = this.limits[this.space(level)] ?? this.window
+    if (offset + end - start > limit) {
       throw new QuicError(QuicErrorCode.FLOW_CONTROL_RECEIVED_TOO_MUCH_DATA, 'more handshake data than was granted')
     }
-    this.sequencer.onFrame(offset, false, buffer, start, end)
+    this.sequencer(level).onFrame(offset, false, buffer, start, end)
   }
 
   /** The next bytes in order; undefined if there are none. */
-  read(): Uint8Array | undefined {
-    const bytes = this.sequencer.read()
-    if (this.limit - this.sequencer.consumed < this.window / 2) this.limit = this.sequencer.consumed + this.window
+  read(level: EncryptionLevel): Uint8Array | undefined {
+    const sequencer = this.sequencer(level)
+    const space = this.space(level)
+    const bytes = sequencer.read()
+    const limit = this.limits[space] ?? this.window
+    if (limit - sequencer.consumed < this.window / 2) this.limits[space] = sequencer.consumed + this.window
     return bytes
   }
 
   /** The limit to be announced to the peer with a WINDOW_UPDATE; 0 if it knows the present one. */
   get windowUpdate(): number {
-    return this.limit > this.window && this.limit > this.announced ? this.limit : 0
+    const limit = this.limits[EncryptionLevel.None]
+    return this.traits.cryptoFrames || limit === undefined || limit <= this.announced ? 0 : limit
   }
 
   onWindowUpdateSent(): void {
-    this.announced = this.limit
+    this.announced = this.limits[EncryptionLevel.None] ?? 0
   }
 
   onWindowUpdateLost(): void {

@@ -1,11 +1,11 @@
 /**
- * The crypto stream: handshake messages as an ordered byte stream, whose frames are retransmitted with the boundaries
- * and at the encryption level of their first sending (quic_crypto_stream.cc; quic_sent_packet_manager.cc retransmits
- * handshake data at its original level).
+ * Handshake messages as an ordered byte stream, whose frames are retransmitted with the boundaries and at the
+ * encryption level of their first sending (quic_crypto_stream.cc; quic_sent_packet_manager.cc retransmits handshake
+ * data at its original level). Through Q046 it is one stream; from Q050 on each level has offsets of its own.
  */
 import { QuicError, QuicErrorCode } from '../errors.js'
 import type { SentFrame } from '../recovery/sent-frame.js'
-import type { EncryptionLevel } from '../types.js'
+import { EncryptionLevel } from '../types.js'
 import type { StreamDataSource } from './packets/packet-sink.js'
 
 /** What the peer may have outstanding on a stream before hellos are exchanged (quic_flow_controller, 16 KiB). */
@@ -22,22 +22,33 @@ interface Message {
   readonly offset: number
   readonly bytes: Uint8Array
   readonly level: EncryptionLevel
+  sent: number
 }
 
+const OFFSET_SPACE = 2 ** 40
+
 /** The sending half. */
-export class CryptoSendStream implements StreamDataSource {
+export class CryptoSendStream {
   private messages: Message[] = []
   private lost: CryptoChunk[] = []
-  /** Chunks sent and not yet acknowledged, by offset: boundaries never change, so the offset names the chunk. */
+  /** Chunks sent and not yet acknowledged. Boundaries never change, so level and offset name the chunk. */
   private readonly outstanding = new Map<number, CryptoChunk>()
-  private writeOffset = 0
-  private sendOffset = 0
+  private readonly writeOffsets = [0, 0, 0]
   private limit = DEFAULT_STREAM_WINDOW
+
+  /** @param perLevel whether every level has offsets of its own, and no flow control */
+  constructor(private perLevel: boolean) {}
 
   /** Queues one message to be sent at `level`. */
   write(bytes: Uint8Array, level: EncryptionLevel): void {
-    this.messages.push({ offset: this.writeOffset, bytes, level })
-    this.writeOffset += bytes.length
+    const space = this.perLevel ? level : EncryptionLevel.None
+    this.messages.push({ offset: this.writeOffsets[space]!, bytes, level, sent: 0 })
+    this.writeOffsets[space]! += bytes.length
+  }
+
+  /** Goes on in a version with the other kind of offsets. Before the first answer all is at one level, from 0 on. */
+  setPerLevel(perLevel: boolean): void {
+    this.perLevel = perLevel
   }
 
   /** Raises the peer's flow-control limit. */
@@ -46,11 +57,21 @@ export class CryptoSendStream implements StreamDataSource {
   }
 
   get hasPending(): boolean {
-    return this.lost.length > 0 || (this.sendOffset < this.writeOffset && this.sendOffset < this.limit)
+    return this.lost.length > 0 || this.nextMessage() !== undefined
   }
 
   get hasOutstanding(): boolean {
     return this.outstanding.size > 0
+  }
+
+  private nextMessage(): Message | undefined {
+    const message = this.messages.find((m) => m.sent < m.bytes.length)
+    return message !== undefined && this.sendable(message) > 0 ? message : undefined
+  }
+
+  private sendable(message: Message): number {
+    const left = message.bytes.length - message.sent
+    return this.perLevel ? left : Math.min(left, this.limit - message.offset - message.sent)
   }
 
   /**
@@ -62,35 +83,35 @@ export class CryptoSendStream implements StreamDataSource {
     if (again !== undefined) {
       return capacity(again.offset) >= again.length ? again : { ...again, length: 0 }
     }
-    const message = this.messages.find((m) => m.offset + m.bytes.length > this.sendOffset)
-    if (message === undefined || this.sendOffset >= this.limit) return undefined
-    const left = Math.min(message.offset + message.bytes.length, this.limit) - this.sendOffset
-    const length = Math.max(0, Math.min(left, capacity(this.sendOffset)))
-    return { offset: this.sendOffset, length, level: message.level }
+    const message = this.nextMessage()
+    if (message === undefined) return undefined
+    const offset = message.offset + message.sent
+    const length = Math.max(0, Math.min(this.sendable(message), capacity(offset)))
+    return { offset, length, level: message.level }
   }
 
   /** The level at which {@link next} has to be sent; undefined if nothing is pending. */
   get nextLevel(): EncryptionLevel | undefined {
-    if (this.lost.length > 0) return this.lost[0]!.level
-    if (!this.hasPending) return undefined
-    return this.messages.find((m) => m.offset + m.bytes.length > this.sendOffset)!.level
+    return (this.lost[0] ?? this.nextMessage())?.level
   }
 
   /** Notes that a chunk from {@link next} went into a packet. */
   onSent(chunk: CryptoChunk): void {
     if (this.lost[0] === chunk) this.lost.shift()
-    else this.sendOffset = chunk.offset + chunk.length
-    this.outstanding.set(chunk.offset, chunk)
+    else this.nextMessage()!.sent += chunk.length
+    this.outstanding.set(this.key(chunk), chunk)
   }
 
   onAcked(frame: SentFrame): void {
-    this.outstanding.delete(frame.offset)
-    this.lost = this.lost.filter((chunk) => chunk.offset !== frame.offset)
-    if (!this.hasOutstanding && this.lost.length === 0 && this.sendOffset === this.writeOffset) this.messages = []
+    const key = this.key(frame)
+    this.outstanding.delete(key)
+    this.lost = this.lost.filter((chunk) => this.key(chunk) !== key)
+    const done = !this.hasOutstanding && this.lost.length === 0
+    if (done) this.messages = this.messages.filter((message) => message.sent < message.bytes.length)
   }
 
   onLost(frame: SentFrame): void {
-    const chunk = this.outstanding.get(frame.offset)
+    const chunk = this.outstanding.get(this.key(frame))
     if (chunk === undefined || this.lost.includes(chunk)) return
     this.requeue([chunk])
   }
@@ -102,17 +123,31 @@ export class CryptoSendStream implements StreamDataSource {
 
   /** Forgets what was sent at `level`: the handshake has moved on. */
   abandon(level: EncryptionLevel): void {
-    for (const [offset, chunk] of this.outstanding) if (chunk.level === level) this.outstanding.delete(offset)
+    for (const [key, chunk] of this.outstanding) if (chunk.level === level) this.outstanding.delete(key)
     this.lost = this.lost.filter((chunk) => chunk.level !== level)
   }
 
   private requeue(chunks: CryptoChunk[]): void {
-    this.lost = [...this.lost, ...chunks].sort((a, b) => a.offset - b.offset)
+    this.lost = [...this.lost, ...chunks].sort((a, b) => this.key(a) - this.key(b))
   }
 
-  copyTo(target: Uint8Array, at: number, offset: number, length: number): void {
+  private key(chunk: { readonly offset: number; readonly level: EncryptionLevel }): number {
+    return this.perLevel ? chunk.level * OFFSET_SPACE + chunk.offset : chunk.offset
+  }
+
+  /** The bytes that chunks of `level` are copied from. */
+  source(level: EncryptionLevel): StreamDataSource {
+    return this.sources[level]!
+  }
+
+  private readonly sources: readonly StreamDataSource[] = [0, 1, 2].map((level) => ({
+    copyTo: (target, at, offset, length) => this.copyTo(level as EncryptionLevel, target, at, offset, length)
+  }))
+
+  private copyTo(level: EncryptionLevel, target: Uint8Array, at: number, offset: number, length: number): void {
     let copied = 0
     for (const message of this.messages) {
+      if (this.perLevel && message.level !== level) continue
       const from = offset + copied - message.offset
       if (from < 0 || from >= message.bytes.length) continue
       const piece = message.bytes.subarray(from, Math.min(message.bytes.length, from + length - copied))

@@ -3,10 +3,16 @@
  * within a budget, and answers what belongs to none (quic_dispatcher.cc).
  */
 import { ConnectionId, ConnectionIdMap } from '../connection-id.js'
-import { Perspective, type Micros, type PeerAddress } from '../types.js'
+import type { AeadProvider } from '../crypto/protection.js'
+import { Perspective, type Micros, type PeerAddress, type QuicHelper } from '../types.js'
 import { buildPublicReset } from '../wire/public-reset.js'
-import { DatagramKind, DatagramPeek, peekDatagram } from '../wire/datagram-peek.js'
-import { buildVersionNegotiation } from '../wire/version-negotiation.js'
+import { DatagramKind, DatagramPeek, HeaderForm, peekDatagram } from '../wire/datagram-peek.js'
+import {
+  RESET_RANDOM_LENGTH,
+  RESET_TOKEN_LENGTH,
+  buildStatelessReset
+} from '../wire/stateless-reset.js'
+import { answerVersion } from '../wire/version-negotiation.js'
 import type { QuicVersion } from '../wire/versions/version.js'
 import { BufferedPacketStore, type BufferedConnection } from './buffered-packet-store.js'
 import { ChloExtractor } from './chlo-extractor.js'
@@ -19,6 +25,10 @@ import type { QuicEndpoint, Transmit } from './transmit.js'
 const MAX_INITIAL_PACKET_NUMBER = 100
 const NEW_CONNECTIONS_PER_TURN = 16
 const MAX_STATELESS_QUEUE = 1024
+/** The least UDP payload of a packet with a long header that is worth an answer (quic_dispatcher.cc of later QUICHE). */
+const MIN_LONG_HEADER_DATAGRAM = 1200
+/** With less, a reset would not look like a packet (RFC 9000 section 10.3). */
+const MIN_RESET_RANDOM = 4
 
 /** What a dispatcher knows about a connection that it asks for. */
 export interface NewConnection {
@@ -35,6 +45,14 @@ export interface QuicDispatcherOptions {
   /** In the order in which version negotiation packets list them. */
   supportedVersions: readonly QuicVersion[]
   createConnection(init: NewConnection): QuicConnection
+  /** For versions whose first packets are under keys that everybody can derive. */
+  aeadProvider: AeadProvider
+  helper: QuicHelper
+  /**
+   * The token, 16 bytes, of a stateless reset of the connection with this id: the one that its SHLO told the client.
+   * Without it packets with short headers for no connection get no answer.
+   */
+  resetToken?(connectionId: Uint8Array): Uint8Array
   /** Called when something is to be sent while no door is open. */
   onWake(): void
   /** Connections above this number are refused with silence. */
@@ -47,6 +65,7 @@ export interface DispatcherStats {
   /** Neither a connection's nor worth an answer. */
   datagramsDropped: number
   versionNegotiationsSent: number
+  /** Public and stateless ones. */
   publicResetsSent: number
   connectionsCreated: number
 }
@@ -76,7 +95,7 @@ export class QuicDispatcher implements QuicEndpoint {
   private readonly deadlines = new DeadlineHeap<Member>()
   private readonly timeWait = new TimeWaitList()
   private readonly buffered = new BufferedPacketStore()
-  private readonly extractor = new ChloExtractor()
+  private readonly extractor: ChloExtractor
   private readonly peek = new DatagramPeek(Perspective.Server)
   private readonly versionTags: number[]
   private readonly transmit: Transmit = { to: { family: 4, address: '', port: 0 }, length: 0, segmentSize: 0 }
@@ -87,6 +106,7 @@ export class QuicDispatcher implements QuicEndpoint {
   private accepting = true
 
   constructor(private readonly o: QuicDispatcherOptions) {
+    this.extractor = new ChloExtractor(o.aeadProvider)
     this.versionTags = o.supportedVersions.map((version) => version.tag)
   }
 
@@ -134,13 +154,18 @@ export class QuicDispatcher implements QuicEndpoint {
     }
     const version = this.o.supportedVersions.find((candidate) => candidate.tag === peek.versionTag)
     if (version !== undefined) this.handleFirstPacket(now, from, id, version, datagram)
-    else if (peek.versionTag !== 0) this.negotiateVersion(from, id)
+    else if (peek.versionTag !== 0) this.negotiateVersion(from, datagram)
     else this.toTimeWait(now, from, id, datagram)
   }
 
-  private negotiateVersion(to: PeerAddress, id: ConnectionId): void {
+  private negotiateVersion(to: PeerAddress, datagram: Uint8Array): void {
+    // With long headers only what could be a full first packet is answered, so that forged ones amplify nothing.
+    if (this.peek.form !== HeaderForm.Public && datagram.length < MIN_LONG_HEADER_DATAGRAM) {
+      this.stats.datagramsDropped++
+      return
+    }
     this.stats.versionNegotiationsSent++
-    this.sendStateless(to, buildVersionNegotiation(id.bytes, this.versionTags))
+    this.sendStateless(to, answerVersion(datagram, this.peek, this.versionTags))
   }
 
   private handleFirstPacket(
@@ -150,9 +175,10 @@ export class QuicDispatcher implements QuicEndpoint {
     version: QuicVersion,
     datagram: Uint8Array
   ): void {
-    const kind = this.extractor.inspect(version, datagram)
+    const kind = this.extractor.inspect(version, id, datagram)
     const { packetNumber } = this.extractor
-    if (kind === 'malformed' || packetNumber === 0 || !this.hasRoom()) {
+    const tooSmall = kind === 'chlo' && datagram.length < version.traits.minClientHelloDatagram
+    if (kind === 'malformed' || tooSmall || packetNumber === 0 || !this.hasRoom()) {
       this.stats.datagramsDropped++
     } else if (packetNumber > MAX_INITIAL_PACKET_NUMBER) {
       this.toTimeWait(now, from, id, datagram)
@@ -300,13 +326,26 @@ export class QuicDispatcher implements QuicEndpoint {
   private answerTimeWait(to: PeerAddress, id: ConnectionId, datagram: Uint8Array): void {
     const answer = this.timeWait.onPacket(id.low, id.high)
     if (answer === 'silence') return
-    if (answer !== 'public-reset') {
-      this.sendStateless(to, answer)
-      return
-    }
+    if (answer !== 'public-reset') this.sendStateless(to, answer)
+    else if (this.peek.form === HeaderForm.Public) this.sendPublicReset(to, id, datagram)
+    else if (this.peek.form === HeaderForm.Short) this.sendStatelessReset(to, id, datagram)
+  }
+
+  private sendPublicReset(to: PeerAddress, id: ConnectionId, datagram: Uint8Array): void {
     this.stats.publicResetsSent++
-    const rejectedPacketNumber = this.extractor.packetNumberOf(this.o.supportedVersions[0]!, datagram)
+    const version = this.o.supportedVersions.find(({ traits }) => !traits.longHeaders)
+    const rejectedPacketNumber = version === undefined ? 0 : this.extractor.packetNumberOf(version, datagram)
     this.sendStateless(to, buildPublicReset(id.bytes, { rejectedPacketNumber, clientAddress: to }))
+  }
+
+  private sendStatelessReset(to: PeerAddress, id: ConnectionId, datagram: Uint8Array): void {
+    const { resetToken, helper } = this.o
+    // Never longer than what it answers: two ends that know nothing of each other must not keep each other busy.
+    const room = datagram.length - 1 - RESET_TOKEN_LENGTH - 1
+    if (resetToken === undefined || room < MIN_RESET_RANDOM) return
+    this.stats.publicResetsSent++
+    const random = helper.randomBytes(Math.min(RESET_RANDOM_LENGTH, room))
+    this.sendStateless(to, buildStatelessReset(resetToken(id.bytes), random))
   }
 
   private sendStateless(to: PeerAddress, bytes: Uint8Array): void {

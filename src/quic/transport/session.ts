@@ -22,6 +22,7 @@ import { SendQueue } from './streams/send-queue.js'
 import type { QuicStreamCore } from './streams/stream-core.js'
 import { StreamIdManager } from './streams/stream-id-manager.js'
 import type { StreamSession } from './streams/stream-session.js'
+import { StreamUnavailableError, type StreamUnavailableCode } from './streams/stream-unavailable.js'
 
 export { clientSessionDefaults, serverSessionDefaults, type SessionOptions } from './session-options.js'
 
@@ -34,10 +35,10 @@ export abstract class QuicSession extends SessionEvents implements ConnectionVis
   protected staticStream: QuicStream | undefined
 
   private readonly openStreams = new Map<number, QuicStream>()
-  private readonly closedStreams: ClosedStreams
-  private readonly sendQueue: SendQueue<QuicStreamCore>
+  protected readonly closedStreams: ClosedStreams
+  protected readonly sendQueue: SendQueue<QuicStreamCore>
   private peerStreamWindow = MINIMUM_FLOW_CONTROL_WINDOW
-  private sentGoAway: { errorCode: number; reason: string; lastGoodStreamId: number } | undefined
+  private goAwaySent = false
   private goAwayReceivedFlag = false
   private closeErrorValue: QuicError | undefined
   private closedByPeerFlag = false
@@ -99,10 +100,9 @@ export abstract class QuicSession extends SessionEvents implements ConnectionVis
 
   /** Tells the peer, once, that no more streams of it are welcome; existing ones go on. */
   sendGoAway(errorCode: QuicErrorCode, reason: string): void {
-    if (this.sentGoAway !== undefined || this.closeErrorValue !== undefined) return
-    const lastGoodStreamId = this.ids.largestIncoming
-    this.sentGoAway = { errorCode, reason, lastGoodStreamId }
-    this.sendQueue.control.queueGoAway(errorCode, lastGoodStreamId, reason)
+    if (this.goAwaySent || this.closeErrorValue !== undefined) return
+    this.goAwaySent = true
+    this.sendQueue.control.queueGoAway(errorCode, this.ids.largestIncoming, reason)
     this.wake()
   }
 
@@ -117,6 +117,25 @@ export abstract class QuicSession extends SessionEvents implements ConnectionVis
       !this.goAwayReceivedFlag &&
       !this.ids.outgoingFull
     )
+  }
+
+  /**
+   * Opens the next stream of this side, made by `make`: `openOutgoingStream((id) => new MyStream(id, this))`. Throws
+   * {@link StreamUnavailableError} if the peer's limit is reached, the peer is going away, or the connection is not (or
+   * no longer) ready.
+   */
+  protected openOutgoingStream<T extends QuicStream>(make: (id: number) => T): T {
+    if (!this.mayOpenStream) throw new StreamUnavailableError(this.obstacle())
+    const stream = make(this.ids.nextOutgoing)
+    this.ids.nextOutgoing += 2
+    this.activate(stream)
+    return stream
+  }
+
+  private obstacle(): StreamUnavailableCode {
+    if (this.closeErrorValue !== undefined || !this.connection.connected) return 'CLOSED'
+    if (this.goAwayReceivedFlag) return 'GOING_AWAY'
+    return this.connection.encryptionEstablished ? 'STREAM_LIMIT' : 'NOT_ESTABLISHED'
   }
 
   /** Adds a stream that was just made. */
@@ -222,6 +241,10 @@ export abstract class QuicSession extends SessionEvents implements ConnectionVis
 
   // ---- handshake and end ----
 
+  onVersionNegotiated(): void {
+    this.ids.setTraits(this.connection.version.traits)
+  }
+
   onConfigNegotiated(config: NegotiatedConfig): void {
     const { peerStreamWindow, peerConnectionWindow, maxStreamsPerConnection, peerMaxIncomingStreams } = config
     if (peerStreamWindow < MINIMUM_FLOW_CONTROL_WINDOW || peerConnectionWindow < MINIMUM_FLOW_CONTROL_WINDOW) {
@@ -295,7 +318,6 @@ export abstract class QuicSession extends SessionEvents implements ConnectionVis
 
   onFrameLost(frame: SentFrame): void {
     if (this.closeErrorValue !== undefined) return
-    const { control } = this.sendQueue
     switch (frame.kind) {
       case SentFrameKind.Stream:
         this.sendQueue.onLost(frame.streamId, frame.offset, frame.length, frame.fin)
@@ -303,24 +325,8 @@ export abstract class QuicSession extends SessionEvents implements ConnectionVis
       case SentFrameKind.RstStream:
         this.sendReset(frame.streamId, frame.errorCode, frame.offset)
         return
-      case SentFrameKind.GoAway: {
-        const goAway = this.sentGoAway
-        if (goAway !== undefined) control.queueGoAway(goAway.errorCode, goAway.lastGoodStreamId, goAway.reason)
-        return
-      }
-      case SentFrameKind.WindowUpdate: {
-        // A higher limit was sent since, or waits to be: then this one says nothing new.
-        const controller = this.flowControllerOf(frame.streamId)
-        if (controller?.receiveLimit === frame.offset) control.queueWindowUpdate(controller)
-        return
-      }
-      case SentFrameKind.Blocked: {
-        const controller = this.flowControllerOf(frame.streamId)
-        if (controller?.sendWindow === 0) control.queueBlocked(controller)
-        return
-      }
       default:
-        return
+        this.sendQueue.control.onLost(frame, this.flowControllerOf(frame.streamId))
     }
   }
 

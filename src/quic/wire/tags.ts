@@ -86,6 +86,7 @@ export const Tag = {
   RREJ: tagOf('RREJ'),
   RCID: tagOf('RCID'),
   SVID: tagOf('SVID'),
+  SRST: tagOf('SRST'),
   CADR: tagOf('CADR'),
   // Channel ID.
   CIDK: tagOf('CIDK'),

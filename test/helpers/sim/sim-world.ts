@@ -7,6 +7,7 @@ import { configProposal, type TransportOptions } from '../../../src/endpoint/tra
 import { ConnectionId } from '../../../src/quic/connection-id.js'
 import { NodeAeadProvider } from '../../../src/quic/crypto/node-aead.js'
 import { CaProofVerifier, StaticProofSource, type CertifiedKey } from '../../../src/quic/crypto/proof.js'
+import { resetTokens } from '../../../src/quic/crypto/reset-token.js'
 import { QuicCryptoClientHandshake } from '../../../src/quic/handshake/client/client-handshake.js'
 import { ServerConfig, ServerConfigs } from '../../../src/quic/handshake/server/server-config.js'
 import { QuicCryptoServerHandshake } from '../../../src/quic/handshake/server/server-handshake.js'
@@ -118,15 +119,21 @@ export class SimWorld {
       aeads: this.aeadProvider.preference,
       keyExchanges: ['C255', 'P256']
     })
+    const secret = random(32)
+    const resetToken = resetTokens(secret)
     const handshakeOptions = {
       configs: new ServerConfigs(config),
       proofSource: new StaticProofSource([certificate.key]),
-      tokens: new SecretSourceAddressTokens(random(32), random),
+      tokens: new SecretSourceAddressTokens(secret, random),
       serverNonces: new ServerNonces(random),
-      config: configProposal('server', o.transport ?? {})
+      config: configProposal('server', o.transport ?? {}),
+      resetToken
     }
     this.dispatcher = new QuicDispatcher({
       supportedVersions: this.versions,
+      aeadProvider: this.aeadProvider,
+      helper: this.helper,
+      resetToken,
       onWake: () => {},
       createConnection: (init: NewConnection) =>
         new QuicConnection({

@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto'
 import type { KeyExchangeName } from '../../crypto/key-exchange.js'
 import type { KeyScheduleInput } from '../../crypto/key-schedule.js'
-import { deriveKeys, diversifyServerKey } from '../../crypto/key-schedule.js'
+import { deriveKeys } from '../../crypto/key-schedule.js'
 import type { ProofVerifier } from '../../crypto/proof.js'
 import { signedProofData } from '../../crypto/proof.js'
 import type { AeadName, PacketOpener } from '../../crypto/protection.js'
@@ -15,10 +15,13 @@ import { QuicError, QuicErrorCode } from '../../errors.js'
 import { EncryptionLevel } from '../../types.js'
 import type { HandshakeMessage } from '../../wire/handshake-message.js'
 import { HandshakeMessageReader } from '../../wire/handshake-message.js'
+import { RESET_TOKEN_LENGTH } from '../../wire/stateless-reset.js'
 import { MessageTag, Tag } from '../../wire/tags.js'
+import { isReservedVersion } from '../../wire/version-negotiation.js'
 import type { QuicConfigProposal } from '../config.js'
 import { processServerConfig } from '../config.js'
 import type { CryptoHandshake, HandshakeDescription, HandshakeHost } from '../handshake.js'
+import { LevelProtection } from '../level-protection.js'
 import { isValidServerName } from '../server-name.js'
 import { CachedServerState } from './cached-server-state.js'
 import type { ClientKeyAgreement } from './client-hello.js'
@@ -174,24 +177,23 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
       connectionId: host.connectionId.bytes,
       chlo: chlo.serialize(),
       serverConfig: this.cached.serverConfigBytes,
-      leafCertificate: this.certificates[0]!
+      leafCertificate: this.certificates[0]!,
+      style: host.version.protection
     }
     this.pending = { agreement, context }
     this.send(chlo)
 
     const salt = Buffer.concat([clientNonce, serverNonce])
     const keys = deriveKeys({ ...context, aead, forwardSecure: false, sharedSecret: initialSecret, salt })
+    const levelKeys = new LevelProtection(host, aead, keys)
     if (host.version.traits.diversification) {
-      host.setDiversifiedOpener(EncryptionLevel.Initial, (nonce): PacketOpener => {
-        const server = diversifyServerKey(aead, keys.serverKey, keys.serverIv, nonce)
-        return host.aeadProvider.createOpener(aead, server.key, server.iv)
-      })
+      const derive = (nonce: Uint8Array): PacketOpener => levelKeys.serverOpener(nonce)
+      host.setDiversifiedOpener(EncryptionLevel.Initial, derive, levelKeys.serverHeaderProtector())
     } else {
-      const opener = host.aeadProvider.createOpener(aead, keys.serverKey, keys.serverIv)
-      host.setAlternativeOpener(EncryptionLevel.Initial, opener, true)
+      host.setAlternativeOpener(EncryptionLevel.Initial, levelKeys.serverOpener(), true)
     }
     // What follows is encrypted on the assumption that the server will accept the hello.
-    host.setSealer(EncryptionLevel.Initial, host.aeadProvider.createSealer(aead, keys.clientKey, keys.clientIv))
+    host.setSealer(EncryptionLevel.Initial, levelKeys.clientSealer())
     host.setSendLevel(EncryptionLevel.Initial)
     this.established = true
     host.onEncryptionEstablished()
@@ -250,10 +252,11 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     const salt = Buffer.concat([clientNonce, nonce.length > 0 ? nonce : serverNonce])
     const keys = deriveKeys({ ...context, aead, forwardSecure: true, sharedSecret, salt })
     host.onConfigNegotiated(negotiated)
-    const opener = host.aeadProvider.createOpener(aead, keys.serverKey, keys.serverIv)
-    const sealer = host.aeadProvider.createSealer(aead, keys.clientKey, keys.clientIv)
-    host.setAlternativeOpener(EncryptionLevel.ForwardSecure, opener, false)
-    host.setSealer(EncryptionLevel.ForwardSecure, sealer)
+    const resetToken = shlo.get(Tag.SRST)
+    if (host.version.traits.statelessReset && resetToken?.length === RESET_TOKEN_LENGTH) host.setResetToken(resetToken)
+    const levelKeys = new LevelProtection(host, aead, keys)
+    host.setAlternativeOpener(EncryptionLevel.ForwardSecure, levelKeys.serverOpener(), false)
+    host.setSealer(EncryptionLevel.ForwardSecure, levelKeys.clientSealer())
     host.setSendLevel(EncryptionLevel.ForwardSecure)
     this.state = 'complete'
     this.pending = undefined
@@ -268,7 +271,7 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     const { receivedVersionTags: offered, version } = this.host
     const value = shlo.get(Tag.VER)
     if (value === undefined || value.length % 4 !== 0) throw invalidHello('server hello missing version list')
-    const listed = shlo.uint32List(Tag.VER)!
+    const listed = shlo.uint32List(Tag.VER)!.filter((tag) => !isReservedVersion(tag))
     const good =
       offered === undefined
         ? listed.includes(version.tag)

@@ -7,7 +7,7 @@
 import type { KeyExchange } from '../../crypto/key-exchange.js'
 import { createKeyExchange } from '../../crypto/key-exchange.js'
 import type { KeyScheduleInput, PacketKeys } from '../../crypto/key-schedule.js'
-import { DIVERSIFICATION_NONCE_LENGTH, deriveKeys, diversifyServerKey } from '../../crypto/key-schedule.js'
+import { DIVERSIFICATION_NONCE_LENGTH, deriveKeys } from '../../crypto/key-schedule.js'
 import type { CertifiedKey } from '../../crypto/proof.js'
 import type { AeadName } from '../../crypto/protection.js'
 import { QuicError, QuicErrorCode } from '../../errors.js'
@@ -18,6 +18,7 @@ import { MessageTag, Tag, tagName } from '../../wire/tags.js'
 import type { QuicConfigProposal } from '../config.js'
 import { processClientConfig, writeServerConfig } from '../config.js'
 import type { CryptoHandshake, HandshakeDescription, HandshakeHost } from '../handshake.js'
+import { LevelProtection } from '../level-protection.js'
 import type { CheckedClientHello, ServerHandshakeSecrets } from './client-hello-check.js'
 import { checkClientHello } from './client-hello-check.js'
 import { buildRejection } from './rejection.js'
@@ -32,6 +33,8 @@ const MAX_CLIENT_HELLOS = 8
 /** What {@link QuicCryptoServerHandshake} is made with: what all of a server's handshakes share, and the proposal. */
 export interface ServerHandshakeOptions extends ServerHandshakeSecrets {
   readonly config: QuicConfigProposal
+  /** The token that a stateless reset of the connection with this id would end in, 16 bytes; none is sent without it. */
+  readonly resetToken?: ((connectionId: Uint8Array) => Uint8Array) | undefined
 }
 
 /** What follows from the client's full hello. Secrets are 32 bytes. */
@@ -130,7 +133,8 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
     const keys = deriveBothLevels(chlo, agreement, serverNonce, {
       connectionId: host.connectionId.bytes,
       serverConfig: config.bytes,
-      leafCertificate: checked.certifiedKey.chain[0]!
+      leafCertificate: checked.certifiedKey.chain[0]!,
+      style: host.version.protection
     })
     const shlo = this.buildServerHello(chlo, serverNonce, agreement.ephemeral.publicValue)
     writeServerConfig(shlo, this.options.config, negotiated)
@@ -147,30 +151,30 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
 
   private installInitialKeys(aead: AeadName, keys: PacketKeys): void {
     const { host } = this
-    let server = { key: keys.serverKey, iv: keys.serverIv }
+    const level = new LevelProtection(host, aead, keys)
+    let nonce: Uint8Array | undefined
     if (host.version.traits.diversification) {
-      const nonce = host.helper.randomBytes(DIVERSIFICATION_NONCE_LENGTH)
-      server = diversifyServerKey(aead, keys.serverKey, keys.serverIv, nonce)
+      nonce = host.helper.randomBytes(DIVERSIFICATION_NONCE_LENGTH)
       host.setDiversificationNonce(nonce)
     }
-    host.setSealer(EncryptionLevel.Initial, host.aeadProvider.createSealer(aead, server.key, server.iv))
+    host.setSealer(EncryptionLevel.Initial, level.serverSealer(nonce))
     host.setSendLevel(EncryptionLevel.Initial)
     // From here on nothing unencrypted is accepted.
-    host.setOpener(EncryptionLevel.Initial, host.aeadProvider.createOpener(aead, keys.clientKey, keys.clientIv))
+    host.setOpener(EncryptionLevel.Initial, level.clientOpener())
   }
 
   private installForwardSecureKeys(aead: AeadName, keys: PacketKeys): void {
     const { host } = this
-    const level = EncryptionLevel.ForwardSecure
-    host.setSealer(level, host.aeadProvider.createSealer(aead, keys.serverKey, keys.serverIv))
-    host.setSendLevel(level)
-    host.setAlternativeOpener(level, host.aeadProvider.createOpener(aead, keys.clientKey, keys.clientIv), false)
+    const level = new LevelProtection(host, aead, keys)
+    host.setSealer(EncryptionLevel.ForwardSecure, level.serverSealer())
+    host.setSendLevel(EncryptionLevel.ForwardSecure)
+    host.setAlternativeOpener(EncryptionLevel.ForwardSecure, level.clientOpener(), false)
   }
 
   private buildServerHello(chlo: HandshakeMessage, serverNonce: Uint8Array, publicValue: Uint8Array): HandshakeMessage {
     const { host } = this
     const { address } = host.peerAddress
-    return new HandshakeMessage(MessageTag.SHLO)
+    const shlo = new HandshakeMessage(MessageTag.SHLO)
       .set(Tag.SNO, serverNonce)
       .set(Tag.STK, this.options.tokens.issue(address, host.helper.wallSeconds(), chlo.get(Tag.STK)))
       .set(Tag.CADR, encodeSocketAddress(host.peerAddress))
@@ -179,6 +183,11 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
         Tag.VER,
         host.supportedVersions.map((version) => version.tag)
       )
+    const { resetToken } = this.options
+    if (host.version.traits.statelessReset && resetToken !== undefined) {
+      shlo.set(Tag.SRST, resetToken(host.connectionId.bytes))
+    }
+    return shlo
   }
 }
 
@@ -206,7 +215,7 @@ function deriveBothLevels(
   chlo: HandshakeMessage,
   agreement: KeyAgreement,
   serverNonce: Uint8Array,
-  context: Pick<KeyScheduleInput, 'connectionId' | 'serverConfig' | 'leafCertificate'>
+  context: Pick<KeyScheduleInput, 'connectionId' | 'serverConfig' | 'leafCertificate' | 'style'>
 ): { initial: PacketKeys; forwardSecure: PacketKeys } {
   const { aead, initialSecret, forwardSecret } = agreement
   const clientNonce = chlo.require(Tag.NONC)

@@ -7,10 +7,15 @@ import { SentFrameKind, type SentFrame, type SentFramePool } from '../../recover
 import { EncryptionLevel, type Perspective } from '../../types.js'
 import type { ByteWriter } from '../../wire/bytes.js'
 import type { AckFrame } from '../../wire/frames/frames.js'
-import type { OutgoingHeader, QuicVersion } from '../../wire/versions/version.js'
+import type {
+  AckEntropySource,
+  CleartextContext,
+  OutgoingHeader,
+  QuicVersion
+} from '../../wire/versions/version.js'
 import type { PacketSink, StreamDataSource } from './packet-sink.js'
 
-const MAX_PACKET_NUMBER_LENGTH = 6
+const WIDEST_PACKET_NUMBER = 6
 const textEncoder = new TextEncoder()
 
 /** The packet under construction, and the batch of finished ones before it. */
@@ -34,6 +39,8 @@ export class PacketAssembler implements PacketSink {
   private writer: ByteWriter
   private lastFrame: SentFrame | null = null
   private packetStart = 0
+  private headerEnd = 0
+  private preambleEnd = 0
   private payloadStart = 0
   private payloadLimit = 0
   private singleFrameSpace = 0
@@ -42,18 +49,19 @@ export class PacketAssembler implements PacketSink {
     private readonly perspective: Perspective,
     private version: QuicVersion,
     maxPacketLength: number,
-    private readonly pool: SentFramePool
+    private readonly pool: SentFramePool,
+    private readonly cleartext: CleartextContext
   ) {
     this.maxPacketLength = maxPacketLength
     this.writer = version.frames.createWriter()
-    this.sealers[EncryptionLevel.None] = version.nullSealer(perspective)
+    this.sealers[EncryptionLevel.None] = version.nullSealer(perspective, cleartext)
   }
 
   /** Goes on in another version (version negotiation), unprotected. */
   setVersion(version: QuicVersion): void {
     this.version = version
     this.writer = version.frames.createWriter()
-    this.sealers[EncryptionLevel.None] = version.nullSealer(this.perspective)
+    this.sealers[EncryptionLevel.None] = version.nullSealer(this.perspective, this.cleartext)
   }
 
   setSealer(level: EncryptionLevel, sealer: PacketSealer): void {
@@ -78,7 +86,7 @@ export class PacketAssembler implements PacketSink {
 
   /** Whether nothing has been written into the packet yet. */
   get empty(): boolean {
-    return this.writer.position === this.payloadStart
+    return this.writer.position === this.preambleEnd
   }
 
   /** Whether another packet may join the batch. */
@@ -94,34 +102,40 @@ export class PacketAssembler implements PacketSink {
 
   /**
    * Begins a packet at `start` of the batch's buffer. The level must have a sealer.
+   * @param neededNumberLength bytes that the packet number needs; the version may use more
+   * @param entropy the packet's random bit, in versions that have one
    * @param maxLength the size of the batch's earlier packets, which this one may not exceed; 0 for the first
    */
   beginPacket(
     start: number,
     level: EncryptionLevel,
     packetNumber: number,
-    packetNumberLength: number,
+    neededNumberLength: number,
     connectionId: Uint8Array | undefined,
     includeVersion: boolean,
     nonce: Uint8Array | undefined,
+    entropy: boolean,
     maxLength: number
   ): void {
-    const header = this.header
+    const { header, perspective } = this
+    const { header: codec, frames } = this.version
     const sealer = this.sealers[level]!
     header.level = level
     header.packetNumber = packetNumber
     header.connectionId = connectionId
     header.includeVersion = includeVersion
     header.nonce = level === EncryptionLevel.Initial ? nonce : undefined
-    header.packetNumberLength = MAX_PACKET_NUMBER_LENGTH
-    const overhead = sealer.prefixLength + sealer.suffixLength
-    this.singleFrameSpace = this.maxPacketLength - this.version.header.length(header, this.perspective) - overhead
-    header.packetNumberLength = packetNumberLength
-    const headerEnd = this.version.header.write(this.batch.buffer, start, this.perspective, header)
+    header.packetNumberLength = codec.packetNumberLength(WIDEST_PACKET_NUMBER, level)
+    const overhead = sealer.prefixLength + sealer.suffixLength + frames.preambleLength
+    this.singleFrameSpace = this.maxPacketLength - codec.length(header, perspective) - overhead
+    header.packetNumberLength = codec.packetNumberLength(neededNumberLength, level)
     this.packetStart = start
-    this.payloadStart = headerEnd + sealer.prefixLength
+    this.headerEnd = codec.write(this.batch.buffer, start, perspective, header)
+    this.payloadStart = this.headerEnd + sealer.prefixLength
     this.payloadLimit = start + (maxLength || this.maxPacketLength) - sealer.suffixLength
     this.writer.reset(this.batch.buffer, this.payloadStart)
+    if (frames.preambleLength > 0) frames.writePreamble(this.writer, entropy)
+    this.preambleEnd = this.writer.position
     this.frames = null
     this.lastFrame = null
     this.hasCrypto = false
@@ -129,9 +143,15 @@ export class PacketAssembler implements PacketSink {
 
   /** Ends the packet and adds it to the batch. @returns its length in bytes, protection included */
   endPacket(): number {
-    const payloadEnd = this.writer.position
-    this.batch.add(this.packetStart, this.payloadStart, payloadEnd, this.header.packetNumber)
-    return payloadEnd + this.sealers[this.header.level]!.suffixLength - this.packetStart
+    const { header, writer, batch, packetStart, payloadStart } = this
+    const { header: codec, frames } = this.version
+    const missing = codec.minPayloadLength(header.packetNumberLength) - (writer.position - payloadStart)
+    if (missing > 0) frames.writePadding(writer, missing)
+    const payloadEnd = writer.position
+    const packetEnd = payloadEnd + this.sealers[header.level]!.suffixLength
+    const numberOffset = codec.finish(batch.buffer, this.headerEnd, header, packetEnd)
+    batch.add(packetStart, payloadStart, payloadEnd, header.packetNumber, numberOffset)
+    return packetEnd - packetStart
   }
 
   /** Protects the batch. All of its packets are of the last packet's level. */
@@ -142,16 +162,17 @@ export class PacketAssembler implements PacketSink {
 
   // ---- frames that are not retransmitted ----
 
-  /** Adds an ACK with as many of its newest ranges as leave room for the STOP_WAITING that goes with it. */
-  addAck(ack: AckFrame): boolean {
-    const reserved = this.version.frames.stopWaitingLength(this.header.packetNumberLength)
-    return this.version.frames.writeAck(this.writer, ack, Math.max(0, this.remaining - reserved))
+  /** Adds an ACK with as many ranges as leave room for the STOP_WAITING that goes with it. */
+  addAck(ack: AckFrame, entropy: AckEntropySource | undefined): boolean {
+    const { frames, traits } = this.version
+    const reserved = traits.stopWaiting ? frames.stopWaitingLength(this.header.packetNumberLength) : 0
+    return frames.writeAck(this.writer, ack, Math.max(0, this.remaining - reserved), entropy)
   }
 
-  addStopWaiting(leastUnacked: number): boolean {
+  addStopWaiting(leastUnacked: number, entropyHash: number | undefined): boolean {
     const { packetNumber, packetNumberLength } = this.header
     if (this.version.frames.stopWaitingLength(packetNumberLength) > this.remaining) return false
-    this.version.frames.writeStopWaiting(this.writer, leastUnacked, packetNumber, packetNumberLength)
+    this.version.frames.writeStopWaiting(this.writer, leastUnacked, packetNumber, packetNumberLength, entropyHash)
     return true
   }
 
@@ -192,10 +213,29 @@ export class PacketAssembler implements PacketSink {
     return true
   }
 
-  /** Adds a piece of the crypto stream; `length` is at most {@link streamCapacity}. */
+  /** The most handshake bytes at this offset that the packet, and alone any later one, has room for; -1 for none. */
+  cryptoCapacity(offset: number): number {
+    const { frames, traits } = this.version
+    if (!traits.cryptoFrames) return this.streamCapacity(traits.cryptoStreamId, offset)
+    const space = Math.min(this.remaining, this.singleFrameSpace)
+    return Math.max(-1, space - frames.cryptoHeaderLength(offset, space))
+  }
+
+  /** Adds a piece of the handshake; `length` is at most {@link cryptoCapacity}. */
   addCrypto(offset: number, length: number, source: StreamDataSource): void {
+    const { frames, traits } = this.version
     this.hasCrypto = true
-    this.writeStream(SentFrameKind.Crypto, this.version.traits.cryptoStreamId, offset, length, false, source)
+    if (!traits.cryptoFrames) {
+      this.writeStream(SentFrameKind.Crypto, traits.cryptoStreamId, offset, length, false, source)
+      return
+    }
+    const { writer } = this
+    frames.writeCryptoHeader(writer, offset, length)
+    source.copyTo(writer.buffer, writer.position, offset, length)
+    writer.position += length
+    const frame = this.remember(SentFrameKind.Crypto, traits.cryptoStreamId)
+    frame.offset = offset
+    frame.length = length
   }
 
   private writeStream(

@@ -1,10 +1,10 @@
 /**
- * Which keys an endpoint tries on an incoming packet, in which order, and what success changes (§ "trial decryption" of
- * quic_framer.cc: a primary decrypter, one alternative, and the rule that swaps or latches them).
+ * Which keys an endpoint tries on an incoming packet, and what success changes. Through Q046 a primary key and one
+ * alternative are tried in turn (quic_framer.cc, DecryptPayload); from Q050 on the header names the level.
  */
-import type { PacketOpener } from '../../crypto/protection.js'
+import type { HeaderProtector, PacketOpener } from '../../crypto/protection.js'
 import { EncryptionLevel } from '../../types.js'
-import type { PacketHeader } from '../../wire/versions/version.js'
+import { ANY_LEVEL, type PacketHeader } from '../../wire/versions/version.js'
 
 /** Makes the opener for a key that depends on the nonce in the packet's header. */
 export type DeriveOpener = (nonce: Uint8Array) => PacketOpener
@@ -12,48 +12,56 @@ export type DeriveOpener = (nonce: Uint8Array) => PacketOpener
 /** Returned by {@link PacketOpeners.open} where no key opens the packet. */
 export const UNDECRYPTABLE = -1
 
+interface Slot {
+  readonly level: EncryptionLevel
+  readonly opener: PacketOpener | undefined
+  readonly derive: DeriveOpener | undefined
+  readonly headerProtector: HeaderProtector | undefined
+  /** On its first success it becomes the only one. */
+  readonly latch: boolean
+}
+
+const NONCE_LENGTH = 32
+
 /** The keys of one direction of one connection. */
 export class PacketOpeners {
   /** Where the plaintext of the last opened packet stands in its buffer, and its length in bytes. */
   payloadStart = 0
   payloadLength = 0
 
-  private level: EncryptionLevel = EncryptionLevel.None
-  private opener: PacketOpener
-  private alternativeLevel: EncryptionLevel = EncryptionLevel.None
-  private alternative: PacketOpener | undefined
-  private latch = false
-  private derive: DeriveOpener | undefined
+  /** In the order in which they are tried: at most two where keys are tried in turn, one a level where they are not. */
+  private slots: Slot[]
 
   constructor(nullOpener: PacketOpener) {
-    this.opener = nullOpener
+    this.slots = [keySlot(EncryptionLevel.None, nullOpener, false)]
   }
 
   /** The only key from now on. */
   setOnly(level: EncryptionLevel, opener: PacketOpener): void {
-    this.level = level
-    this.opener = opener
-    this.clearAlternative()
+    this.slots = [keySlot(level, opener, false)]
   }
 
   /** A second key; on its first success it replaces the primary (`latch`) or swaps places with it. */
   setAlternative(level: EncryptionLevel, opener: PacketOpener, latch: boolean): void {
-    this.clearAlternative()
-    this.alternativeLevel = level
-    this.alternative = opener
-    this.latch = latch
+    this.slots = [this.slots[0]!, keySlot(level, opener, latch)]
   }
 
-  /** Like {@link setAlternative} with latch, for a key that needs the nonce of the packet it opens. */
-  setDiversified(level: EncryptionLevel, derive: DeriveOpener): void {
-    this.clearAlternative()
-    this.alternativeLevel = level
-    this.derive = derive
-    this.latch = true
+  /**
+   * Like {@link setAlternative} with latch, for a key that needs the nonce of the packet it opens.
+   * @param headerProtector what uncovers that nonce, where headers are protected
+   */
+  setDiversified(level: EncryptionLevel, derive: DeriveOpener, headerProtector: HeaderProtector | undefined): void {
+    this.slots = [this.slots[0]!, { level, opener: undefined, derive, headerProtector, latch: true }]
+  }
+
+  /** What takes the protection off this header; undefined if it has none, or if its key is not there. */
+  headerProtectorFor(header: PacketHeader): HeaderProtector | undefined {
+    return this.slots.find((slot) => slot.level === header.keyLevel)?.headerProtector
   }
 
   /**
    * Opens one packet in place.
+   * @param end where the packet ends in the buffer
    * @returns the level of the key that opened it, or {@link UNDECRYPTABLE}
    */
   open(
@@ -63,20 +71,17 @@ export class PacketOpeners {
     end: number,
     packetNumber: number
   ): EncryptionLevel | typeof UNDECRYPTABLE {
-    if (this.tryOpener(this.opener, buffer, start, header, end, packetNumber)) return this.level
-    const alternative = this.alternative ?? this.deriveFor(buffer, header)
-    if (alternative === undefined || !this.tryOpener(alternative, buffer, start, header, end, packetNumber)) {
-      return UNDECRYPTABLE
+    const { slots } = this
+    for (let i = 0; i < slots.length; i++) {
+      const slot = slots[i]!
+      if (header.keyLevel !== ANY_LEVEL && header.keyLevel !== slot.level) continue
+      const opener = slot.opener ?? deriveFor(slot, buffer, header)
+      if (opener === undefined || !this.tryOpener(opener, buffer, start, header, end, packetNumber)) continue
+      if (slot.latch) this.setOnly(slot.level, opener)
+      else if (i > 0) this.slots = [slot, slots[0]!]
+      return slot.level
     }
-    const level = this.alternativeLevel
-    this.promote(alternative)
-    return level
-  }
-
-  // Derived for each attempt: a forged first nonce must not spoil the key for the genuine packets.
-  private deriveFor(buffer: Uint8Array, header: PacketHeader): PacketOpener | undefined {
-    if (this.derive === undefined || header.nonceOffset < 0) return undefined
-    return this.derive(buffer.subarray(header.nonceOffset, header.nonceOffset + 32))
+    return UNDECRYPTABLE
   }
 
   private tryOpener(
@@ -93,22 +98,14 @@ export class PacketOpeners {
     this.payloadLength = length
     return true
   }
+}
 
-  private promote(alternative: PacketOpener): void {
-    if (this.latch) {
-      this.setOnly(this.alternativeLevel, alternative)
-      return
-    }
-    const [level, opener] = [this.level, this.opener]
-    this.level = this.alternativeLevel
-    this.opener = alternative
-    this.alternativeLevel = level
-    this.alternative = opener
-  }
+function keySlot(level: EncryptionLevel, opener: PacketOpener, latch: boolean): Slot {
+  return { level, opener, derive: undefined, headerProtector: opener.headerProtector, latch }
+}
 
-  private clearAlternative(): void {
-    this.alternative = undefined
-    this.derive = undefined
-    this.latch = false
-  }
+// Derived for each attempt: a forged first nonce must not spoil the key for the genuine packets.
+function deriveFor(slot: Slot, buffer: Uint8Array, header: PacketHeader): PacketOpener | undefined {
+  if (slot.derive === undefined || header.nonceOffset < 0) return undefined
+  return slot.derive(buffer.subarray(header.nonceOffset, header.nonceOffset + NONCE_LENGTH))
 }

@@ -4,9 +4,14 @@
  */
 import { QuicError, QuicErrorCode } from '../../errors.js'
 import { EncryptionLevel, type Micros, type PeerAddress, type Perspective } from '../../types.js'
+import { isStatelessReset } from '../../wire/stateless-reset.js'
 import { completePacketNumber } from '../../wire/packet-number.js'
-import { createPacketHeader } from '../../wire/versions/version.js'
-import type { PacketHeader, QuicVersion } from '../../wire/versions/version.js'
+import {
+  createPacketHeader,
+  type CleartextContext,
+  type PacketHeader,
+  type QuicVersion
+} from '../../wire/versions/version.js'
 import type { ReceivedPacketManager } from '../acks/received-packet-manager.js'
 import { PacketOpeners, UNDECRYPTABLE } from './packet-openers.js'
 import { UndecryptableQueue, type QueuedDatagram } from './undecryptable-queue.js'
@@ -26,6 +31,10 @@ export class PacketReceiver {
   readonly openers: PacketOpeners
   readonly header: PacketHeader = createPacketHeader()
 
+  /** Client: what a stateless reset of this connection ends in; undefined where there is none. */
+  resetToken: Uint8Array | undefined
+  /** Whether the last datagram was such a reset. */
+  wasReset = false
   packetsReceived = 0
   bytesReceived = 0
   undecryptableCount = 0
@@ -36,43 +45,56 @@ export class PacketReceiver {
   private lastOpened = 0
   private keysChanged = false
 
-  /** @param perspective the side that receives */
+  /**
+   * @param perspective the side that receives
+   * @param cleartext what protection at level None depends on
+   */
   constructor(
     private readonly perspective: Perspective,
     private version: QuicVersion,
     private readonly peer: Perspective,
-    private readonly received: ReceivedPacketManager
+    private readonly received: ReceivedPacketManager,
+    private readonly cleartext: CleartextContext
   ) {
-    this.openers = new PacketOpeners(version.nullOpener(peer))
+    this.openers = new PacketOpeners(version.nullOpener(peer, cleartext))
   }
 
   /** Goes on in the version that negotiation chose, unprotected. */
   setVersion(version: QuicVersion): void {
     this.version = version
-    this.openers.setOnly(EncryptionLevel.None, version.nullOpener(this.peer))
+    this.openers.setOnly(EncryptionLevel.None, version.nullOpener(this.peer, this.cleartext))
   }
 
   /**
-   * Opens a data packet in place.
+   * Opens the data packet that begins at `start` of a datagram, in place. It ends at `header.packetEnd`.
    * @param keepUnopened whether a packet that no key opens is worth keeping for a key to come
    * @returns whether it was opened; the rest is dropped, as nothing about it can be believed
    * @throws QuicError for an authentic packet that breaks a rule
    */
-  open(now: Micros, from: PeerAddress, datagram: Uint8Array, keepUnopened: boolean): boolean {
-    const { header, version } = this
-    if (!version.header.parse(datagram, 0, datagram.length, this.perspective, header)) return false
-    if (header.versionTag !== 0 && header.versionTag !== version.tag) return false
+  open(now: Micros, from: PeerAddress, datagram: Uint8Array, start: number, keepUnopened: boolean): boolean {
+    const { header, openers } = this
+    this.wasReset = false
+    const codec = this.version.header
+    if (!codec.parse(datagram, start, datagram.length, this.perspective, header)) return false
+    if (header.versionTag !== 0 && header.versionTag !== this.version.tag) return false
+    const protector = openers.headerProtectorFor(header)
+    if (!codec.reveal(datagram, start, this.perspective, protector, header)) {
+      if (protector === undefined && keepUnopened) this.keep(now, from, datagram, start)
+      return false
+    }
     const number = completePacketNumber(header.wirePacketNumber, header.packetNumberLength, this.largestOpened)
     // 0 is illegal; a number seen before, or given up by the peer, is not worth its decryption.
-    if (number === 0) return false
+    if (number === 0) return this.checkReset(datagram, start)
     if (!this.received.isAwaiting(number)) {
       this.duplicateCount++
       return false
     }
-    const level = this.openers.open(datagram, 0, header, datagram.length, number)
+    const level = openers.open(datagram, start, header, header.packetEnd, number)
     if (level === UNDECRYPTABLE) {
       this.undecryptableCount++
-      if (keepUnopened) this.queue.add(now, from, datagram)
+      codec.conceal(datagram, start, protector, header)
+      this.checkReset(datagram, start)
+      if (keepUnopened) this.keep(now, from, datagram, start)
       return false
     }
     if (Math.abs(number - this.lastOpened) > MAX_PACKET_GAP) {
@@ -87,8 +109,19 @@ export class PacketReceiver {
     this.packetNumber = number
     this.level = level
     this.packetsReceived++
-    this.bytesReceived += datagram.length
+    this.bytesReceived += header.packetEnd - start
     return true
+  }
+
+  /** Looks whether a packet that nothing opens is the peer's word that it has forgotten the connection. */
+  private checkReset(datagram: Uint8Array, start: number): false {
+    const token = this.resetToken
+    if (token !== undefined) this.wasReset = isStatelessReset(datagram, start, datagram.length, token)
+    return false
+  }
+
+  private keep(now: Micros, from: PeerAddress, datagram: Uint8Array, start: number): void {
+    this.queue.add(now, from, datagram.subarray(start, this.header.packetEnd))
   }
 
   /** A key was installed: what waits is worth another try. */

@@ -8,7 +8,7 @@ import type { FrameFateListener, SentFramePool } from '../../recovery/sent-frame
 import type { SentPacketManager } from '../../recovery/sent-packet-manager.js'
 import { EncryptionLevel, Perspective, type Micros, type PeerAddress } from '../../types.js'
 import { packetNumberLength } from '../../wire/packet-number.js'
-import type { QuicVersion } from '../../wire/versions/version.js'
+import type { CleartextContext, QuicVersion, VersionTraits } from '../../wire/versions/version.js'
 import type { ReceivedPacketManager } from '../acks/received-packet-manager.js'
 import type { ConnectionVisitor } from '../connection-visitor.js'
 import type { CryptoReceiver } from '../crypto-receiver.js'
@@ -35,6 +35,8 @@ export interface PacketSenderParts {
   readonly liveness: Liveness
   /** Learns what a tail loss probe gives back. */
   readonly fates: FrameFateListener
+  /** What protection at level None depends on. */
+  readonly cleartext: CleartextContext
 }
 
 /** One a connection. */
@@ -61,22 +63,19 @@ export class PacketSender {
   private nextPacketNumber = 1
   private closing: QuicError | undefined
   private stopped = false
-  private cryptoStreamId: number
-  private sendsStopWaiting: boolean
+  private traits: VersionTraits
 
   constructor(private readonly parts: PacketSenderParts) {
-    const { perspective, version, maxPacketLength, framePool } = parts
-    this.assembler = new PacketAssembler(perspective, version, maxPacketLength, framePool)
+    const { perspective, version, maxPacketLength, framePool, cleartext } = parts
+    this.assembler = new PacketAssembler(perspective, version, maxPacketLength, framePool, cleartext)
     this.includeVersion = perspective === Perspective.Client
-    this.cryptoStreamId = version.traits.cryptoStreamId
-    this.sendsStopWaiting = version.traits.stopWaiting
+    this.traits = version.traits
   }
 
   /** Goes on in the version that negotiation chose. */
   setVersion(version: QuicVersion): void {
     this.assembler.setVersion(version)
-    this.cryptoStreamId = version.traits.cryptoStreamId
-    this.sendsStopWaiting = version.traits.stopWaiting
+    this.traits = version.traits
   }
 
   /** From now on nothing is sent but, if `error` is given, one CONNECTION_CLOSE. */
@@ -158,17 +157,18 @@ export class PacketSender {
       level,
       next,
       packetNumberLength(next, sentPackets.leastUnacked, windowPackets),
-      this.omitConnectionId ? undefined : connectionId.bytes,
+      this.omitConnectionId && !this.traits.longHeaders ? undefined : connectionId.bytes,
       this.includeVersion,
       this.diversificationNonce,
+      false,
       segment
     )
   }
 
   private addAck(now: Micros): boolean {
     const { received, sentPackets } = this.parts
-    if (received.largestReceived === 0 || !this.assembler.addAck(received.buildAck(now))) return false
-    if (this.sendsStopWaiting && this.assembler.addStopWaiting(sentPackets.leastUnacked)) {
+    if (received.largestReceived === 0 || !this.assembler.addAck(received.buildAck(now), undefined)) return false
+    if (this.traits.stopWaiting && this.assembler.addStopWaiting(sentPackets.leastUnacked, undefined)) {
       sentPackets.onStopWaitingSent()
     }
     return true
@@ -186,19 +186,19 @@ export class PacketSender {
     }
     if (this.pingPending && assembler.addPing()) this.pingPending = false
     const update = cryptoReceiver.windowUpdate
-    if (update > 0 && assembler.addWindowUpdate(this.cryptoStreamId, update)) cryptoReceiver.onWindowUpdateSent()
+    if (update > 0 && assembler.addWindowUpdate(this.traits.cryptoStreamId, update)) cryptoReceiver.onWindowUpdateSent()
     if (this.applicationData) session.writeFrames(assembler, now)
     // A probe has to be answered even when there is nothing left to say.
     if (probing && assembler.frames === null) assembler.addPing()
   }
 
   private addCrypto(): void {
-    const { assembler, cryptoStreamId } = this
+    const { assembler } = this
     const { cryptoSend } = this.parts
-    const capacity = (offset: number): number => assembler.streamCapacity(cryptoStreamId, offset)
+    const capacity = (offset: number): number => assembler.cryptoCapacity(offset)
     for (let chunk = cryptoSend.next(capacity); chunk !== undefined; chunk = cryptoSend.next(capacity)) {
       if (chunk.length === 0 || chunk.level !== assembler.level) return
-      assembler.addCrypto(chunk.offset, chunk.length, cryptoSend)
+      assembler.addCrypto(chunk.offset, chunk.length, cryptoSend.source(chunk.level))
       cryptoSend.onSent(chunk)
     }
   }

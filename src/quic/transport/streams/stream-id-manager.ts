@@ -13,25 +13,34 @@ const AVAILABLE_MULTIPLIER = 10
 /** Ids and counts of one session. */
 export class StreamIdManager {
   /** The next id that this side opens. */
-  nextOutgoing: number
+  nextOutgoing = 0
   /** The highest id that the peer has used. */
-  largestIncoming: number
+  largestIncoming = 0
   /** Streams that count against the limits. */
   openIncoming = 0
   openOutgoing = 0
   maxOutgoing = DEFAULT_MAX_STREAMS
 
-  private readonly incomingParity: number
+  private incomingParity = 0
   private readonly available = new Set<number>()
   private incomingLimit = 0
 
-  constructor(perspective: Perspective, traits: VersionTraits, maxIncoming: number) {
-    const server = perspective === Perspective.Server
+  constructor(
+    private readonly perspective: Perspective,
+    traits: VersionTraits,
+    maxIncoming: number
+  ) {
+    this.setTraits(traits)
+    this.setMaxIncoming(maxIncoming)
+  }
+
+  /** Takes over the ids of a version, before any was used. */
+  setTraits(traits: VersionTraits): void {
+    const server = this.perspective === Perspective.Server
     const firstIncoming = server ? traits.firstClientStreamId : traits.firstServerStreamId
     this.nextOutgoing = server ? traits.firstServerStreamId : traits.firstClientStreamId
     this.largestIncoming = firstIncoming - 2
     this.incomingParity = firstIncoming & 1
-    this.setMaxIncoming(maxIncoming)
   }
 
   /** Sets the limit told to the peer. What is enforced is a little more: a FIN or RST may be on its way. */
