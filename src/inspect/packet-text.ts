@@ -77,8 +77,9 @@ export function ackText(ack: AckFrame, entropyHash: number, truncated: boolean):
     ranges.push(first === last ? `${first}` : `${first}-${last}`)
   }
   const delay = ack.ackDelay === Infinity ? 'unknown' : `${ack.ackDelay} µs`
+  const largest = `${ack.largestAcked}${truncated ? ' (truncated)' : ''}`
   const shown = ranges.length === 0 ? 'none' : ranges.join(' ')
-  return `ACK largest ${ack.largestAcked}${truncated ? ' (truncated)' : ''} delay ${delay}: ${shown}${entropyText(entropyHash)}`
+  return `ACK largest ${largest} delay ${delay}: ${shown}${entropyText(entropyHash)}`
 }
 
 /** One line for a STOP_WAITING. The entropy hash is -1 in versions without. */

@@ -196,8 +196,9 @@ describe('the key schedule', () => {
     const salted = recorded.filter(({ keys }) => keys.level === 'versionSalt')
     for (const { connection, keys } of salted) {
       const { client, server } = deriveInitialKeys(hex(connection.connectionId))
-      expect([client.key, client.iv, client.headerKey].map(text)).toEqual([keys.clientKey, keys.clientIv, keys.clientHp])
-      expect([server.key, server.iv, server.headerKey].map(text)).toEqual([keys.serverKey, keys.serverIv, keys.serverHp])
+      const { clientKey, clientIv, clientHp, serverKey, serverIv, serverHp } = keys
+      expect([client.key, client.iv, client.headerKey].map(text)).toEqual([clientKey, clientIv, clientHp])
+      expect([server.key, server.iv, server.headerKey].map(text)).toEqual([serverKey, serverIv, serverHp])
     }
     expect(salted.length).toBeGreaterThanOrEqual(4)
   })
@@ -224,6 +225,7 @@ describe('all recordings together', () => {
     expect(levels).toEqual(new Set([EncryptionLevel.None, EncryptionLevel.Initial, EncryptionLevel.ForwardSecure]))
     for (const kind of ['stream', 'ack', 'stopWaiting']) expect(total.get(kind)).toBeGreaterThan(300)
     for (const kind of ['windowUpdate', 'padding']) expect(total.get(kind)).toBeGreaterThan(10)
-    for (const kind of ['rstStream', 'connectionClose', 'goAway', 'crypto', 'entropyFlag']) expect(total.get(kind)).toBeGreaterThan(0)
+    const rare = ['rstStream', 'connectionClose', 'goAway', 'crypto', 'entropyFlag']
+    for (const kind of rare) expect(total.get(kind)).toBeGreaterThan(0)
   })
 })

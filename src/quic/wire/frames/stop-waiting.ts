@@ -13,8 +13,8 @@ import { FrameType } from './frames.js'
 import type { FrameVisitor } from './frames.js'
 
 /**
- * Parses what follows the type, `withEntropy` where a hash belongs to it. Throws QuicError INVALID_STOP_WAITING_DATA for a delta
- * above the packet number.
+ * Parses what follows the type, `withEntropy` where a hash belongs to it. Throws QuicError INVALID_STOP_WAITING_DATA
+ * for a delta above the packet number.
  */
 export function readStopWaiting(
   reader: ByteReader,

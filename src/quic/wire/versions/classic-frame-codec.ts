@@ -118,8 +118,9 @@ export class ClassicFrameCodec implements FrameCodec {
   }
 
   /**
-   * Throws QuicError: MISSING_PAYLOAD for no frames, INVALID_PACKET_HEADER for private flags unknown, INVALID_FRAME_DATA for an unknown type, the frame's own INVALID_…
-   * code for one that is cut short, EMPTY_STREAM_FRAME_NO_FIN, and what the visitor throws.
+   * Throws QuicError: MISSING_PAYLOAD for no frames, INVALID_PACKET_HEADER for unknown private flags,
+   * INVALID_FRAME_DATA for an unknown type, the frame's own INVALID_… code for one that is cut short,
+   * EMPTY_STREAM_FRAME_NO_FIN, and what the visitor throws.
    */
   decode(
     buffer: Uint8Array,

@@ -53,7 +53,7 @@ export function createPacketHeader(): PacketHeader {
 
 /** What a header to be written says. One object is reused for all packets. */
 export interface OutgoingHeader {
-  /** Undefined where the peer asked for it to be left out. Long and short headers go by their own rule: they need it. */
+  /** Undefined where the peer asked to leave it out. Long and short headers, which have a rule for it, need it. */
   connectionId: Uint8Array | undefined
   /** Set while a client must name its version. Means nothing to long and short headers, which go by `level`. */
   includeVersion: boolean
