@@ -5,6 +5,7 @@
 import { InvalidArgumentError } from 'commander'
 import { parseDuration as durationOf, parseHostPort } from '../config/values.js'
 import type { HostPort } from '../config/values.js'
+import { isFieldName, isFieldValue, isToken } from '../http/fields.js'
 
 /** An address to listen on. */
 export function parseListen(text: string): HostPort {
@@ -54,17 +55,22 @@ export function parseDuration(text: string): number {
   return ms
 }
 
+/** A request method. */
+export function parseMethod(text: string): string {
+  if (isToken(text) && text !== 'CONNECT') return text
+  throw new InvalidArgumentError('Expected an HTTP method such as GET or PUT.')
+}
+
 /** Collects `name: value` header options; names come out in lower case. */
 export function collectHeader(text: string, before: [string, string][] = []): [string, string][] {
   const colon = text.indexOf(':')
   const name = text.slice(0, Math.max(colon, 0)).trim().toLowerCase()
   const value = text.slice(colon + 1).trim()
-  if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name)) {
+  if (!isFieldName(name)) {
     throw new InvalidArgumentError("Expected 'name: value', such as -H 'accept: text/html'.")
   }
-  // eslint-disable-next-line no-control-regex -- exactly the characters a field value may not hold (RFC 9110 §5.5)
-  if (/[\x00-\x08\x0a-\x1f\x7f]/.test(value)) {
-    throw new InvalidArgumentError('A header value may not hold control characters or line breaks.')
+  if (!isFieldValue(value)) {
+    throw new InvalidArgumentError('A header value holds no control characters, no line breaks, nothing beyond latin1.')
   }
   return [...before, [name, value]]
 }

@@ -80,7 +80,8 @@ async function startDemo(port: number, directory: string, verbose: boolean): Pro
   } catch (error) {
     await close()
     if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
-    throw new CliError(`port ${port} is in use by another program: choose another with --port, such as --port ${port + 1}`)
+    const remedy = `choose another with --port, such as --port ${port + 1}`
+    throw new CliError(`port ${port} is in use by another program: ${remedy}`)
   }
 }
 
@@ -93,7 +94,8 @@ function configFile(name: string): string {
 async function prepareCertificates(directory: string): Promise<void> {
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   const complete = ['ca.pem', 'cert.pem', 'key.pem'].every((name) => existsSync(join(directory, name)))
-  if (!complete) await createDevelopmentCertificates({ dir: directory, hosts: ['localhost', LOOPBACK, '::1'], force: true })
+  if (complete) return
+  await createDevelopmentCertificates({ dir: directory, hosts: ['localhost', LOOPBACK, '::1'], force: true })
 }
 
 async function startUpstream(): Promise<SampleUpstream> {

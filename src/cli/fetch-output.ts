@@ -75,7 +75,8 @@ export class WritableSink implements ResponseSink {
   async finish(): Promise<void> {
     this.target.off('drain', this.onDrain)
     if (!this.owned) return
-    await new Promise<void>((resolve) => this.target.once('close', resolve).end())
+    // A file that could not be opened has closed long ago.
+    if (!this.target.closed) await new Promise<void>((resolve) => this.target.once('close', resolve).end())
     if (this.error !== undefined) throw this.error
   }
 

@@ -16,7 +16,7 @@ import type { HostPort } from '../config/values.js'
 import type { HeaderList } from '../quic/spdy/header-list.js'
 import { supportedVersions } from '../quic/wire/versions/registry.js'
 import type { QuicVersion } from '../quic/wire/versions/version.js'
-import { collectHeader, parseConnect, parseDuration, parseHttpsUrl, parseInteger } from './arguments.js'
+import { collectHeader, parseConnect, parseDuration, parseHttpsUrl, parseInteger, parseMethod } from './arguments.js'
 import { fileSink, NullSink, TurnSink } from './fetch-output.js'
 import type { WritableSink } from './fetch-output.js'
 import { CliError, ExitCode, note, reportError, say, warn } from './output.js'
@@ -66,11 +66,6 @@ function collectUrl(text: string, before: URL[] = []): URL[] {
   return [...before, parseHttpsUrl(text)]
 }
 
-function parseMethod(text: string): string {
-  if (/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(text) && text !== 'CONNECT') return text
-  throw new CliError(`option '--method ${text}': expected an HTTP method such as GET or PUT`)
-}
-
 /** One URL, its place in the order, and what has become of it. */
 interface Job {
   readonly url: URL
@@ -94,11 +89,7 @@ async function fetchAll(urls: URL[], flags: FetchFlags): Promise<ExitCode> {
     const mine = turn
     let done!: () => void
     turn = new Promise((resolve) => (done = resolve))
-    const output = outputs?.[i]
-    const include = flags.include === true
-    const sink =
-      output !== undefined ? fileSink(output, include) : flags.json === true ? new NullSink() : new TurnSink(process.stdout, include, mine)
-    return { url, sink, done }
+    return { url, sink: sinkFor(outputs?.[i], flags, mine), done }
   })
   let worst: ExitCode = ExitCode.ok
   let next = 0
@@ -113,19 +104,35 @@ async function fetchAll(urls: URL[], flags: FetchFlags): Promise<ExitCode> {
   return worst
 }
 
+function sinkFor(output: string | undefined, flags: FetchFlags, turn: Promise<void>): Job['sink'] {
+  const include = flags.include === true
+  if (output !== undefined) return fileSink(output, include)
+  return flags.json === true ? new NullSink() : new TurnSink(process.stdout, include, turn)
+}
+
 /** Runs one request to its end and reports on it; whether the answer was 2xx or 3xx. */
-async function fetchOne(job: Job, flags: FetchFlags, body: RequestBody | undefined, connections: OriginConnections): Promise<boolean> {
+async function fetchOne(
+  job: Job,
+  flags: FetchFlags,
+  body: RequestBody | undefined,
+  connections: OriginConnections
+): Promise<boolean> {
   const { url, sink } = job
   const startedAt = performance.now()
   const give = new AbortController()
-  const timer = flags.timeout === undefined ? undefined : setTimeout(() => give.abort(tooSlow(url, flags.timeout!)), flags.timeout)
+  const { timeout } = flags
+  const timer = timeout === undefined ? undefined : setTimeout(() => give.abort(tooSlow(url, timeout)), timeout)
   let connection: OriginConnection | undefined
   try {
-    connection = await orAborted(connections.acquire(url), give.signal)
-    const request = { headers: requestHeaders(url, flags, body), body: body?.open() }
-    const response = await exchange(connection, request, sink, { sha256: flags.json === true, signal: give.signal })
+    const answered = connections.use(url, (given) => {
+      connection = given
+      give.signal.throwIfAborted()
+      const request = { headers: requestHeaders(url, flags, body), body: body?.open() }
+      return exchange(given, request, sink, { sha256: flags.json === true, signal: give.signal })
+    })
+    const response = await orAborted(answered, give.signal)
     await sink.finish()
-    if (flags.json === true) say(JSON.stringify(describe(url, response, connection, performance.now() - startedAt)))
+    if (flags.json === true) say(JSON.stringify(describe(url, response, connection!, performance.now() - startedAt)))
     return response.status < 400
   } catch (error) {
     if (flags.json === true) say(JSON.stringify(describeFailure(url, error, connection)))
@@ -186,7 +193,10 @@ function bodyOf(data: string | undefined): RequestBody | undefined {
   try {
     const stats = statSync(file)
     if (stats.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' })
-    return { length: stats.isFile() ? stats.size : undefined, open: () => createReadStream(file, { highWaterMark: 65_536 }) }
+    return {
+      length: stats.isFile() ? stats.size : undefined,
+      open: () => createReadStream(file, { highWaterMark: 65_536 })
+    }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     const why = code === 'ENOENT' ? 'does not exist' : code === 'EISDIR' ? 'is a directory' : `cannot be read (${code})`

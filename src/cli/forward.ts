@@ -33,7 +33,7 @@ export function registerForward(program: Command): void {
     .description('listen on local TCP and carry each HTTP request to a gateway over QUIC')
     .option('--config <file>', 'YAML configuration; flags win over it')
     .option('--listen <address>', 'TCP address to listen on (default: 127.0.0.1:8080)', parseListen)
-    .option('--to <url>', 'the gateway, and the name its certificate carries: https://gateway.example:443', parseHttpsUrl)
+    .option('--to <url>', 'gateway and name of its certificate, such as https://gateway.example', parseHttpsUrl)
     .option('--connect <address>', 'dial this address instead of the one in the URL', parseConnect)
     .option('--ca <file...>', 'PEM file of authorities to trust instead of the public ones')
     .addOption(new Option('--insecure', 'accept any certificate (experiments only)').conflicts('ca'))
@@ -58,7 +58,8 @@ function configOf(flags: ForwardFlags): ForwarderConfig {
   if (flags.config === undefined) {
     if (flags.to === undefined) {
       throw new CliError(
-        'nowhere to forward to: give --to https://gateway.example:443, or --config FILE (config/forwarder.yaml is an example)'
+        'nowhere to forward to: give --to https://gateway.example:443, or --config FILE ' +
+          '(config/forwarder.yaml is an example)'
       )
     }
     const listen = flags.listen ?? { host: '127.0.0.1', port: 8080 }

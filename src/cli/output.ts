@@ -95,11 +95,17 @@ function addressOf(error: NodeJS.ErrnoException): string {
   return port === undefined ? host : `${host}:${port}`
 }
 
+/** What to print for an error, and the exit code that it means. */
+export interface ExplainedError {
+  readonly text: string
+  readonly exitCode: ExitCode
+}
+
 /**
- * What to print for an error and the exit code it means. A known mistake keeps its own words, a system error gets words,
- * and everything else is a bug: one line, and the stack only where QUICGATE_DEBUG=1 asks for it.
+ * Words for an error. A known mistake keeps its own words, a system error gets words, and everything else is a bug: one
+ * line, and the stack only where QUICGATE_DEBUG=1 asks for it.
  */
-export function explainError(error: unknown, env: NodeJS.ProcessEnv = process.env): { text: string; exitCode: ExitCode } {
+export function explainError(error: unknown, env: NodeJS.ProcessEnv = process.env): ExplainedError {
   const debug = env['QUICGATE_DEBUG'] === '1'
   if (!(error instanceof Error)) return { text: `error: ${String(error)} (this is a bug)`, exitCode: ExitCode.failed }
   const stack = debug && error.stack !== undefined ? `\n${error.stack}` : ''
@@ -139,8 +145,8 @@ export function quietBrokenPipe(): void {
 }
 
 /**
- * Runs `close` at SIGINT or SIGTERM and ends the process with exit code 0; a second signal, or `graceMs` without an end,
- * ends it at once. A crash closes too and exits with 1.
+ * Runs `close` at SIGINT or SIGTERM and ends the process with exit code 0; a second signal, or `graceMs` without an
+ * end, ends it at once. A crash closes too and exits with 1.
  */
 export function closeOnSignal(close: () => Promise<void>, graceMs = 10_000): void {
   closeWithGrace({ delay: graceMs, logger: false }, async ({ err }) => {

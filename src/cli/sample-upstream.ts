@@ -50,7 +50,8 @@ const handlers: Record<string, Handler> = {
   trailers(request, response) {
     request.resume()
     request.once('end', () => {
-      response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8', trailer: 'x-checksum, x-request-trailers' })
+      const trailer = 'x-checksum, x-request-trailers'
+      response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8', trailer })
       response.write('body first\n')
       response.addTrailers({ 'x-checksum': 'abc123', 'x-request-trailers': JSON.stringify(request.trailers) })
       response.end('trailers after\n')
@@ -97,7 +98,7 @@ async function pause(ms: number, response: ServerResponse): Promise<void> {
   })
 }
 
-async function sendBytes(_request: IncomingMessage, response: ServerResponse, argument: string, url: URL): Promise<void> {
+async function sendBytes(_: IncomingMessage, response: ServerResponse, argument: string, url: URL): Promise<void> {
   const length = Number(argument)
   if (!Number.isSafeInteger(length) || length < 0) {
     send(response, 'text/plain; charset=utf-8', 'expected /bytes/N\n', 400)
@@ -124,7 +125,7 @@ async function drained(response: ServerResponse): Promise<void> {
   })
 }
 
-async function sendEvents(_request: IncomingMessage, response: ServerResponse, _argument: string, url: URL): Promise<void> {
+async function sendEvents(_: IncomingMessage, response: ServerResponse, _argument: string, url: URL): Promise<void> {
   const count = numberOf(url, 'count', 5)
   const ms = numberOf(url, 'ms', 200)
   response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' })
@@ -142,7 +143,8 @@ function page(): string {
     else if (i % 3 === 1) parts.push(`<link rel="stylesheet" href="/asset/${i}.css">`)
     else parts.push(`<img src="/asset/${i}.svg" alt="${i}" width="24" height="24">`)
   }
-  return `<!doctype html>\n<meta charset="utf-8">\n<title>quicgate sample page</title>\n<h1>Sample page</h1>\n${parts.join('\n')}\n`
+  const head = '<!doctype html>\n<meta charset="utf-8">\n<title>quicgate sample page</title>\n<h1>Sample page</h1>'
+  return `${head}\n${parts.join('\n')}\n`
 }
 
 function sendAsset(_request: IncomingMessage, response: ServerResponse, name: string): void {
@@ -156,7 +158,8 @@ function sendAsset(_request: IncomingMessage, response: ServerResponse, name: st
   else if (match[2] === 'css') send(response, 'text/css', `.rule-${n} { color: hsl(${Number(n) * 12} 60% 40%) }\n`)
   else {
     const fill = `hsl(${Number(n) * 12} 60% 50%)`
-    const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="24" height="24"><circle cx="12" cy="12" r="11" fill="${fill}"/></svg>`
+    const circle = `<circle cx="12" cy="12" r="11" fill="${fill}"/>`
+    const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="24" height="24">${circle}</svg>`
     send(response, 'image/svg+xml', svg)
   }
 }

@@ -34,8 +34,8 @@ export function registerServe(program: Command): void {
     .requiredOption('--cert <file>', 'certificate chain, PEM, leaf first (`quicgate cert` makes one to try)')
     .requiredOption('--key <file>', 'private key of the leaf, PEM')
     .requiredOption('--root <dir>', 'directory to serve')
-    .addOption(new Option('--recorded', 'the directory holds recorded responses (found out if not said)').conflicts('files'))
-    .option('--files', 'the directory holds plain files (found out if not said)')
+    .addOption(new Option('--recorded', 'it holds recorded responses (found out if not said)').conflicts('files'))
+    .option('--files', 'it holds plain files (found out if not said)')
     .option('--quic-version <list>', 'versions to accept, such as Q036,Q035', parseVersions)
     .option('--quiet', 'no line for each request')
     .action(async (flags: ServeFlags) => {
@@ -46,7 +46,8 @@ export function registerServe(program: Command): void {
         recorded: flags.recorded === true ? true : flags.files === true ? false : undefined,
         proofSource: new StaticProofSource([key]),
         versions: flags.quicVersion,
-        onRequest: flags.quiet === true ? undefined : (request, connection) => say(requestLine(request, connection.version.label))
+        onRequest:
+          flags.quiet === true ? undefined : (request, { version }) => say(requestLine(request, version.label))
       })
       const { content, address } = server
       const what = content.kind === 'recorded' ? `${content.responses.size} recorded responses` : 'files'
@@ -66,7 +67,8 @@ export function readPem(flag: string, file: string): Buffer {
     return readFileSync(file)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    const why = code === 'ENOENT' ? 'does not exist' : code === 'EACCES' ? 'may not be read by this user' : `cannot be read (${code})`
+    const reasons: Record<string, string> = { ENOENT: 'does not exist', EACCES: 'may not be read by this user' }
+    const why = reasons[code ?? ''] ?? `cannot be read (${code})`
     throw new CliError(`${flag} ${file} ${why}: expected a PEM file; \`quicgate cert\` makes one to try`)
   }
 }

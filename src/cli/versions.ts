@@ -12,7 +12,7 @@ export function parseVersions(text: string): QuicVersion[] {
   return text.split(',').map((part) => {
     const label = part.trim().toUpperCase()
     const version = versionByLabel(/^\d{1,3}$/.test(label) ? `Q${label.padStart(3, '0')}` : label)
-    if (version === undefined) throw new InvalidArgumentError(`Expected one or several of ${known}, separated by commas.`)
-    return version
+    if (version !== undefined) return version
+    throw new InvalidArgumentError(`Expected one or several of ${known}, separated by commas.`)
   })
 }

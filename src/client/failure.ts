@@ -49,7 +49,7 @@ export interface FailureContext {
   readonly target: string
   /** The name that the certificate has to carry. */
   readonly serverName: string
-  /** How long the handshake may take, ms. */
+  /** How long an answer was waited for, or is to be, ms. */
   readonly timeoutMs: number
 }
 
@@ -195,6 +195,16 @@ export function explainConnectionError(error: unknown, context: FailureContext):
   const text = details !== undefined && details !== '' ? details : (message ?? String(error))
   const shown = words === lost && code !== undefined ? `${code}${details ? `: ${details}` : ''}` : text
   return new RequestFailure({ code, nextHop: context.target, ...words(shown, context) })
+}
+
+/**
+ * Words for an error while a connection was being made. Silence then has another meaning than later.
+ * @param elapsedMs how long it was tried, ms
+ */
+export function explainDialError(error: unknown, context: FailureContext, elapsedMs: number): RequestFailure {
+  const silent = (error as { code?: string } | undefined)?.code === 'QUIC_NETWORK_IDLE_TIMEOUT'
+  const tried = { ...context, timeoutMs: Math.max(Math.round(elapsedMs / 100) * 100, 100) }
+  return explainConnectionError(silent ? { code: 'QUIC_HANDSHAKE_TIMEOUT' } : error, tried)
 }
 
 /** Words for a stream that the other end reset before its response was complete. */

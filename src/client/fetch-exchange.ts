@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto'
 import type { Hash } from 'node:crypto'
 import type { Readable } from 'node:stream'
+import { hasNoContent } from '../http/fields.js'
 import { QuicRstStreamErrorCode } from '../quic/errors.js'
 import { headerValue } from '../quic/spdy/header-list.js'
 import type { HeaderList } from '../quic/spdy/header-list.js'
@@ -90,8 +91,8 @@ class FetchExchange implements RequestStreamHandler {
       if (!this.stream.writeEnded && !this.stream.closed) this.stream.end()
     })
     body.on('error', (error) => {
-      const remedy = 'check that it may be read'
-      this.fail(new RequestFailure({ type: 'http_request_error', status: 400, cause: `the body cannot be read (${error.message})`, remedy }))
+      const cause = `the request's body cannot be read (${error.message})`
+      this.fail(new RequestFailure({ type: 'http_request_error', status: 400, cause, remedy: 'check the file' }))
     })
   }
 
@@ -141,7 +142,8 @@ class FetchExchange implements RequestStreamHandler {
 
   private complete(headers: HeaderList): void {
     const promised = headerValue(headers, 'content-length')
-    const bodiless = headerValue(this.request.headers, ':method') === 'HEAD' || headerValue(headers, ':status') === '304'
+    const method = headerValue(this.request.headers, ':method')!
+    const bodiless = hasNoContent(method, Number(headerValue(headers, ':status')))
     if (promised !== undefined && !bodiless && Number(promised) !== this.bodyLength) {
       this.fail(malformedResponse(`content-length is ${promised}, but ${this.bodyLength} bytes came`))
       return
@@ -184,6 +186,7 @@ class FetchExchange implements RequestStreamHandler {
     this.options.signal?.removeEventListener('abort', this.onAbort)
     this.request.body?.destroy()
     const { stream } = this
-    if (!stream.closed && !(stream.writeEnded && stream.readEnded)) stream.reset(QuicRstStreamErrorCode.STREAM_CANCELLED)
+    const complete = stream.writeEnded && stream.readEnded
+    if (!stream.closed && !complete) stream.reset(QuicRstStreamErrorCode.STREAM_CANCELLED)
   }
 }

@@ -6,7 +6,7 @@ import type { TransportOptions } from '../endpoint/transport-options.js'
 import type { ProofVerifier } from '../quic/crypto/proof.js'
 import type { QuicVersion } from '../quic/wire/versions/version.js'
 import type { QuicSpdyClientSession } from '../quic/spdy/spdy-client-session.js'
-import { explainConnectionError } from './failure.js'
+import { explainConnectionError, explainDialError } from './failure.js'
 import type { FailureContext } from './failure.js'
 import { HookedClientSession } from './hooked-client-session.js'
 
@@ -43,10 +43,10 @@ export class OriginConnections {
   constructor(private readonly options: OriginConnectionsOptions) {}
 
   /**
-   * A connection to the URL's origin on which a stream may be opened now, synchronously.
-   * Rejects with a RequestFailure.
+   * Calls `start` with a connection to the URL's origin, in a moment in which a stream may be opened on it: that has to
+   * be done before `start` gives its promise. Rejects with a RequestFailure if there is no connection.
    */
-  async acquire(url: URL): Promise<OriginConnection> {
+  async use<T>(url: URL, start: (connection: OriginConnection) => Promise<T>): Promise<T> {
     for (;;) {
       const live = await this.connectionTo(url)
       const { session } = live
@@ -55,7 +55,7 @@ export class OriginConnections {
         this.connections.delete(url.origin)
         continue
       }
-      if (session.canOpenStream) return live
+      if (session.canOpenStream) return start(live)
       await new Promise<void>((resolve) => live.waiting.push(resolve))
     }
   }
@@ -121,7 +121,7 @@ export class OriginConnections {
         }
       }
     } catch (error) {
-      throw explainConnectionError(error, context)
+      throw explainDialError(error, context, performance.now() - startedAt)
     }
   }
 }

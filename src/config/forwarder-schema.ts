@@ -57,7 +57,7 @@ export const forwarderSchema = z.strictObject({
   timeouts: z
     .strictObject({
       connect: duration(100, 120_000).default(10_000).describe('how long a handshake may take'),
-      wait: duration(100, 120_000).default(5_000).describe('how long a request waits for a connection or a free stream'),
+      wait: duration(100, 120_000).default(5_000).describe('how long a request waits for a connection or a stream'),
       idle: duration(1_000, 600_000).default(30_000).describe('after how long an unused connection ends'),
       drain: duration(0, 600_000).default(5_000).describe('how long running requests may go on when it is stopped')
     })
@@ -91,7 +91,8 @@ export function loadForwarderConfig(file: string, environment: NodeJS.ProcessEnv
   const { value, source } = loadYaml(file, forwarderSchema, what, environment)
   const problems: ConfigProblem[] = []
   if (value.gateway.insecure && value.gateway.ca !== undefined) {
-    problems.push(source.problem(['gateway', 'insecure'], 'insecure accepts any certificate, so ca has no effect; remove one of them', 'key'))
+    const message = 'insecure accepts any certificate, so ca has no effect; remove one of them'
+    problems.push(source.problem(['gateway', 'insecure'], message, 'key'))
   }
   if (value.backoff.longest < value.backoff.first) {
     problems.push(source.problem(['backoff', 'longest'], 'must not be shorter than backoff.first'))

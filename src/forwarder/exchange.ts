@@ -2,8 +2,8 @@
  * One local HTTP request and its response, carried as one QUIC stream.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { explainConnectionError, explainReset, RequestFailure } from '../client/failure.js'
-import type { FailureContext } from '../client/failure.js'
+import { explainConnectionError, explainReset } from '../client/failure.js'
+import type { FailureContext , RequestFailure } from '../client/failure.js'
 import { openRequestStream } from '../client/request-stream.js'
 import type { RequestStream, RequestStreamHandler } from '../client/request-stream.js'
 import { QuicRstStreamErrorCode } from '../quic/errors.js'
@@ -17,7 +17,13 @@ import { requestTrailers, responseToLocal, responseTrailers } from './translate.
 import type { TranslatedRequest } from './translate.js'
 
 /** How an exchange ended, in one word for logs. */
-export type ExchangeOutcome = 'ok' | 'client_gone' | 'gateway_unreachable' | 'gateway_reset' | 'gateway_lost' | 'bad_response'
+export type ExchangeOutcome =
+  | 'ok'
+  | 'client_gone'
+  | 'gateway_unreachable'
+  | 'gateway_reset'
+  | 'gateway_lost'
+  | 'bad_response'
 
 /** What the access log says about one exchange. */
 export interface ExchangeRecord {
@@ -167,8 +173,8 @@ export class Exchange implements StreamRequest<QuicSpdyClientSession>, RequestSt
     if (this.done) return
     if (safeMethods.has(this.request.method!) && this.retry()) return
     const error = session.closeError
-    const failure = error === undefined ? explainReset(0, this.writer.started) : explainConnectionError(error, this.context.failureContext)
-    this.fail(failure, 'gateway_lost')
+    if (error === undefined) this.fail(explainReset(0, this.writer.started), 'gateway_lost')
+    else this.fail(explainConnectionError(error, this.context.failureContext), 'gateway_lost')
   }
 
   /** Sends the request once more on another stream, if nothing of it or of its response is lost that way. */

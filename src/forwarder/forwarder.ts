@@ -99,7 +99,7 @@ export class Forwarder {
     this.server = await LocalServer.listen({
       listen: config.listen,
       name: FORWARDER_NAME,
-      onConnect: (target) => logger.info({ method: 'CONNECT', target, status: 501, outcome: 'refused' }, 'tunnel refused'),
+      onConnect: (target) => logger.info({ method: 'CONNECT', target, status: 501, outcome: 'refused' }, 'request'),
       onRequest: (request, response, url) => {
         const translated = translateRequest(request, url, translation)
         if (typeof translated === 'string') sendFailure(request, response, badRequest(translated), FORWARDER_NAME)
@@ -168,7 +168,7 @@ function logGatewayEvent(logger: Logger, event: GatewayEvent, context: FailureCo
       else logger.warn({ gateway, code: event.failure.code }, event.failure.message)
       break
     case 'draining':
-      logger.info({ gateway, openStreams: event.openStreams }, 'the gateway is going away; new requests take a new connection')
+      logger.info({ gateway, openStreams: event.openStreams }, 'the gateway goes away; new requests reconnect')
       break
   }
 }

@@ -2,7 +2,7 @@
  * The one QUIC connection to the gateway that all local requests share: made at the start and on demand, made anew with
  * jittered exponential backoff when it dies, replaced when the gateway says GOAWAY.
  */
-import { explainConnectionError, RequestFailure } from '../client/failure.js'
+import { explainConnectionError, explainDialError, RequestFailure } from '../client/failure.js'
 import type { FailureContext } from '../client/failure.js'
 
 /** What this class needs of a client session. */
@@ -25,7 +25,7 @@ export interface DialledConnection<S> {
   close(): Promise<void>
 }
 
-/** One who wants a stream. Exactly one of the two methods is called, unless {@link GatewayConnection.cancel} comes first. */
+/** One who wants a stream. One of the methods is called, once, unless {@link GatewayConnection.cancel} comes first. */
 export interface StreamRequest<S> {
   /** A stream may be opened now, and only during this call. */
   onSession(session: S): void
@@ -197,6 +197,7 @@ export class GatewayConnection<S extends PooledSession> {
   private async connect(): Promise<void> {
     const attempt = new AbortController()
     this.attempt = attempt
+    const startedAt = performance.now()
     try {
       const connection = await this.options.dial(attempt.signal)
       this.attempt = undefined
@@ -204,7 +205,7 @@ export class GatewayConnection<S extends PooledSession> {
       else this.adopt(connection)
     } catch (error) {
       this.attempt = undefined
-      if (!this.closed) this.attemptFailed(explainConnectionError(error, this.options.context))
+      if (!this.closed) this.attemptFailed(explainDialError(error, this.options.context, performance.now() - startedAt))
     }
   }
 
@@ -277,8 +278,9 @@ export class GatewayConnection<S extends PooledSession> {
 
   private expiredFailure(): RequestFailure {
     if (this.connected) return this.tooMany('every stream that it allows is busy')
+    if (this.lastFailure !== undefined) return this.lastFailure
     const { context, waitMs } = this.options
-    return this.lastFailure ?? explainConnectionError({ code: 'QUIC_HANDSHAKE_TIMEOUT' }, { ...context, timeoutMs: waitMs })
+    return explainConnectionError({ code: 'QUIC_HANDSHAKE_TIMEOUT' }, { ...context, timeoutMs: waitMs })
   }
 
   private tooMany(what: string): RequestFailure {

@@ -1,6 +1,6 @@
 /**
- * The local HTTP/1.1 server in front of the QUIC connection. Fastify owns sockets, parsing and limits; requests leave its
- * pipeline at the first hook, because bodies are streamed and nothing is routed here.
+ * The local HTTP/1.1 server in front of the QUIC connection. Fastify owns sockets, parsing and limits; requests leave
+ * its pipeline at the first hook, because bodies are streamed and nothing is routed here.
  */
 import { lookup } from 'node:dns/promises'
 import fastify from 'fastify'
@@ -92,20 +92,28 @@ function refuseBytes(error: Error & { code?: string }, socket: Socket, name: str
     socket.destroy()
     return
   }
-  const tooLarge = error.code === 'HPE_HEADER_OVERFLOW'
-  const late = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-  const failure = new RequestFailure({
-    type: 'http_request_error',
-    status: tooLarge ? 431 : late ? 408 : 400,
-    cause: tooLarge ? 'the header fields are too large' : late ? 'the request did not arrive in time' : 'this is no HTTP/1.1 request',
-    remedy: tooLarge ? 'send less than 16 KiB of them' : 'check what the client sends (https:// instead of http://?)'
-  })
-  answerSocket(socket, failure, name, undefined)
+  answerSocket(socket, new RequestFailure({ type: 'http_request_error', ...refusalOf(error.code) }), name, undefined)
+}
+
+function refusalOf(code: string | undefined): Pick<RequestFailure, 'status' | 'cause' | 'remedy'> {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return { status: 431, cause: 'the header fields are too large', remedy: 'send less than 16 KiB of them' }
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return { status: 408, cause: 'the request did not arrive in time', remedy: 'send it again' }
+    default:
+      return {
+        status: 400,
+        cause: 'this is no HTTP/1.1 request',
+        remedy: 'check what the client sends (https:// instead of http://?)'
+      }
+  }
 }
 
 function answerSocket(socket: Socket, failure: RequestFailure, name: string, accept: string | undefined): void {
   socket.on('error', () => socket.destroy())
   const { headers, body } = failureAnswer(failure, name, accept)
   const fields = headers.map(([field, value]) => `${field}: ${value}\r\n`).join('')
-  socket.end(`HTTP/1.1 ${failure.status} ${STATUS_CODES[failure.status]}\r\n${fields}connection: close\r\n\r\n${body.toString()}`)
+  const { status } = failure
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${fields}connection: close\r\n\r\n${body.toString()}`)
 }

@@ -3,7 +3,8 @@
  * complete when it is not.
  */
 import type { ServerResponse } from 'node:http'
-import { malformedResponse, RequestFailure } from '../client/failure.js'
+import type { RequestFailure } from '../client/failure.js';
+import { malformedResponse } from '../client/failure.js'
 import type { HeaderList } from '../quic/spdy/header-list.js'
 import { headerValue, headerValues } from '../quic/spdy/header-list.js'
 

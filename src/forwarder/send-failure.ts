@@ -20,7 +20,12 @@ export function failureAnswer(
 }
 
 /** Answers a request whose response has not begun. An upload that is still running is not waited for. */
-export function sendFailure(request: IncomingMessage, response: ServerResponse, failure: RequestFailure, name: string): void {
+export function sendFailure(
+  request: IncomingMessage,
+  response: ServerResponse,
+  failure: RequestFailure,
+  name: string
+): void {
   const { headers, body } = failureAnswer(failure, name, request.headers.accept)
   const flat = headers.flat()
   if (!request.complete) flat.push('connection', 'close')

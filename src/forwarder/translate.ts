@@ -41,11 +41,17 @@ const absoluteForm = /^(https?):\/\/([^/?#]*)([/?][^#]*)?/i
  * @param url the request target as the client sent it
  * @returns the block, or why the request cannot be carried, in words for the client
  */
-export function translateRequest(request: IncomingMessage, url: string, o: TranslateOptions): TranslatedRequest | string {
+export function translateRequest(
+  request: IncomingMessage,
+  url: string,
+  o: TranslateOptions
+): TranslatedRequest | string {
   const target = targetOf(request, url, o)
   if (typeof target === 'string') return target
   const coding = request.headers['transfer-encoding']
-  if (coding !== undefined && coding.toLowerCase() !== 'chunked') return `the transfer coding "${shown(coding)}" is not carried`
+  if (coding !== undefined && coding.toLowerCase() !== 'chunked') {
+    return `the transfer coding "${shown(coding)}" is not carried`
+  }
   const fields = endToEndFields(lowerCaseFields(request.rawHeaders))
   const headers: HeaderList = [
     [':method', request.method!],
@@ -78,9 +84,9 @@ function targetOf(request: IncomingMessage, url: string, o: TranslateOptions): T
     return { scheme: absolute[1]!.toLowerCase(), authority, path: path.startsWith('?') ? `/${path}` : path }
   }
   if (!url.startsWith('/') && url !== '*') return `"${shown(url)}" is neither a path nor an http URL`
-  const authority = o.authority ?? request.headers.host ?? o.fallbackAuthority
+  const authority = o.authority ?? (request.headers.host || o.fallbackAuthority)
   const hash = url.indexOf('#')
-  return { scheme: 'https', authority: authority === '' ? o.fallbackAuthority : authority, path: hash < 0 ? url : url.slice(0, hash) }
+  return { scheme: 'https', authority, path: hash < 0 ? url : url.slice(0, hash) }
 }
 
 function shown(url: string): string {

@@ -67,7 +67,12 @@ interface ByteRange {
 }
 
 /** The single range asked for; undefined where the whole file is to be sent, several ranges included. */
-function rangeOf(request: HeaderList, etag: string, modified: Date, size: number): ByteRange | 'unsatisfiable' | undefined {
+function rangeOf(
+  request: HeaderList,
+  etag: string,
+  modified: Date,
+  size: number
+): ByteRange | 'unsatisfiable' | undefined {
   const match = /^bytes=\s*(\d{0,15})\s*-\s*(\d{0,15})\s*$/.exec(headerValue(request, 'range') ?? '')
   if (match === null || (match[1] === '' && match[2] === '')) return undefined
   const condition = headerValue(request, 'if-range')

@@ -74,10 +74,10 @@ export class FileRoot {
     try {
       const wanted = await this.inside(join(this.directory, ...segments))
       if (wanted === undefined) return undefined
-      if (!(await stat(wanted)).isDirectory()) return path.split(/[?#]/, 1)[0]!.endsWith('/') ? undefined : await openFile(wanted)
+      const [plain, query] = splitQuery(path)
+      if (!(await stat(wanted)).isDirectory()) return plain.endsWith('/') ? undefined : await openFile(wanted)
       const index = await this.inside(join(wanted, 'index.html'))
       if (index === undefined) return undefined
-      const [plain, query] = splitQuery(path)
       if (!plain.endsWith('/')) return { kind: 'redirect', location: `${plain.replace(/^\/+/, '/')}/${query}` }
       return await openFile(index)
     } catch (error) {

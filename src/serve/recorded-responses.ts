@@ -1,7 +1,7 @@
 /**
- * Recorded responses: the directory form of the reference server's in-memory cache, `<root>/<authority>/<path…>`, each
- * file an HTTP/1 status line, header lines, an empty line and the body (quic_in_memory_cache.cc). Only headers are kept
- * in memory; bodies are read from their files when asked for.
+ * Recorded responses: the directory form of the reference server's in-memory cache, `<root>/<authority>/<path…>`,
+ * each file an HTTP/1 status line, header lines, an empty line and the body (quic_in_memory_cache.cc). Only headers are
+ * kept in memory; bodies are read from their files when asked for.
  */
 import { open, readdir } from 'node:fs/promises'
 import { join, relative, sep } from 'node:path'
@@ -25,7 +25,7 @@ export class RecordingError extends Error {
 
 /** The most that status line and headers of a file may take, bytes. */
 const MAX_HEAD = 65_536
-/** Connection-specific fields have no meaning on a stream; the reference drops `connection`, HTTP/2 forbids them all. */
+/** Have no meaning on a stream. The reference drops `connection`; HTTP/2 forbids them all. */
 const dropped = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade'])
 
 /** The head of a recorded response: its header list and how many bytes it takes. Lines may end in CRLF or LF. */
@@ -41,8 +41,8 @@ export function parseRecordedHead(bytes: Buffer, file: string): { headers: Heade
     if (line === '') break
     if (line.startsWith('HTTP')) {
       status = /^HTTP\S* (\d{3})(?: |$)/.exec(line)?.[1]
-      if (status === undefined) throw new RecordingError(`${file}: "${line}" is no status line such as "HTTP/1.1 200 OK"`)
-      continue
+      if (status !== undefined) continue
+      throw new RecordingError(`${file}: "${line}" is no status line such as "HTTP/1.1 200 OK"`)
     }
     const field = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/.exec(line)
     if (field === null) throw new RecordingError(`${file}: "${line}" is no header line "Name: value"`)
@@ -77,9 +77,11 @@ export class RecordedResponses {
 
   private add(root: string, response: RecordedResponse): void {
     const url = headerValue(response.headers, 'x-original-url')
-    const key = url === undefined ? relative(root, response.file).split(sep).join('/') : url.replace(/^https?:\/\//i, '')
+    const place = relative(root, response.file).split(sep).join('/')
+    const key = url === undefined ? place : url.replace(/^https?:\/\//i, '')
     if (!key.includes('/')) {
-      throw new RecordingError(`${response.file}: expected below a directory named after its authority, or X-Original-Url`)
+      const expected = 'expected below a directory named after its authority, or X-Original-Url in it'
+      throw new RecordingError(`${response.file}: ${expected}`)
     }
     const other = this.responses.get(key)
     if (other !== undefined) throw new RecordingError(`${response.file} and ${other.file} both record ${key}`)

@@ -53,7 +53,7 @@ export class ServeStream extends QuicSpdyStream {
     this.answerText('500', 'bad')
   }
 
-  /** Recorded responses are given once the whole request is here (quic_simple_server_stream.cc); its body is counted. */
+  /** Recorded responses wait for the end of the request, whose body is counted (quic_simple_server_stream.cc). */
   override onDataAvailable(): void {
     for (let piece = this.read(); piece !== undefined; piece = this.read()) this.received += piece.length
     if (this.answered) return
@@ -114,8 +114,8 @@ export class ServeStream extends QuicSpdyStream {
     const method = headerValue(this.request, ':method')
     const path = headerValue(this.request, ':path')
     if (method === undefined || path === undefined) this.answerText('400', 'bad request\n')
-    else if (method !== 'GET' && method !== 'HEAD') this.answerText('405', 'only GET and HEAD here\n', ['allow', 'GET, HEAD'])
-    else this.findFile(path)
+    else if (method === 'GET' || method === 'HEAD') this.findFile(path)
+    else this.answerText('405', 'only GET and HEAD here\n', ['allow', 'GET, HEAD'])
   }
 
   private findFile(path: string): void {

@@ -9,8 +9,8 @@ import { freeUdpPort, Program, quicgate } from './programs.js'
 export interface ChainOptions {
   /** `http://host:port` of the upstream; the sample upstream is started if missing. */
   readonly upstream?: string
-  /** More lines of gateway.yaml. */
-  readonly gatewayYaml?: string
+  /** More lines of gateway.yaml, for its listener. */
+  readonly listenerYaml?: string
   /** More flags of the forwarder. */
   readonly forwardFlags?: string[]
 }
@@ -47,7 +47,7 @@ export class Chain {
     await makeCertificates(chain.certificates)
     if (o.upstream === undefined) await chain.startUpstream()
     else chain.upstreamUrl = o.upstream
-    await chain.startGateway(o.gatewayYaml)
+    await chain.startGateway(o.listenerYaml)
     await chain.startForwarder(o.forwardFlags)
     return chain
   }
@@ -62,7 +62,7 @@ export class Chain {
   }
 
   /** Starts the gateway, on the port it had before if it had one. */
-  async startGateway(more = ''): Promise<void> {
+  async startGateway(listenerYaml = ''): Promise<void> {
     if (this.gatewayPort === 0) this.gatewayPort = await freeUdpPort()
     mkdirSync(join(this.directory, 'routes'), { recursive: true })
     writeFileSync(
@@ -73,7 +73,8 @@ export class Chain {
     writeFileSync(
       config,
       `listeners:\n  - address: 127.0.0.1:${this.gatewayPort}\n    certificates:\n` +
-        `      - cert: certs/cert.pem\n        key: certs/key.pem\nroutes: routes/*.yaml\ndrainTimeout: 1s\n${more}`
+        `      - cert: certs/cert.pem\n        key: certs/key.pem\n${listenerYaml}` +
+        'routes: routes/*.yaml\ndrainTimeout: 1s\n'
     )
     this.gateway = await Program.start(['gateway', '--config', config], /listening for QUIC/)
   }
@@ -81,8 +82,8 @@ export class Chain {
   async startForwarder(flags: string[] = []): Promise<void> {
     const to = `https://localhost:${this.gatewayPort}`
     const connect = `127.0.0.1:${this.gatewayPort}`
-    const trust = flags.includes('--ca') || flags.includes('--insecure') ? [] : ['--ca', join(this.certificates, 'ca.pem')]
-    const args = ['forward', '--listen', '127.0.0.1:0', '--to', to, '--connect', connect, ...trust, ...flags]
+    const ca = join(this.certificates, 'ca.pem')
+    const args = ['forward', '--listen', '127.0.0.1:0', '--to', to, '--connect', connect, '--ca', ca, ...flags]
     this.forwarder = await Program.start(args, /listening on http/)
     this.url = /listening on (http:\/\/[\d.]+:\d+)/.exec(this.forwarder.stdout)![1]!
   }

@@ -8,7 +8,11 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
+import { supportedVersions } from '../../src/quic/wire/versions/registry.js'
 import { ensureBuilt, mainFile } from './build.js'
+
+/** The version that two of our programs agree on unless told otherwise. */
+export const newestVersion = supportedVersions[0]!.label
 
 const START_TIMEOUT_MS = 20_000
 const running = new Set<Program>()
@@ -40,7 +44,10 @@ export class Program {
   /** Starts `quicgate …args` and waits until its output matches `ready`. */
   static async start(args: string[], ready: RegExp, env: NodeJS.ProcessEnv = {}): Promise<Program> {
     await ensureBuilt()
-    const child = spawn(process.execPath, [mainFile, ...args], { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(process.execPath, [mainFile, ...args], {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe']
+    })
     const program = new Program(child, args.join(' '))
     await program.waitFor(ready)
     return program
@@ -53,7 +60,8 @@ export class Program {
       const match = pattern.exec(this.stdout) ?? pattern.exec(this.stderr)
       if (match !== null) return match
       if (this.child.exitCode !== null || Date.now() > deadline) {
-        throw new Error(`quicgate ${this.what} did not print ${pattern}:\n${this.stdout.slice(-4000)}\n${this.stderr.slice(-4000)}`)
+        const printed = `${this.stdout.slice(-4000)}\n${this.stderr.slice(-4000)}`
+        throw new Error(`quicgate ${this.what} did not print ${pattern}:\n${printed}`)
       }
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
@@ -83,8 +91,15 @@ export async function stopAll(): Promise<void> {
   await Promise.all([...running].map((program) => program.stop('SIGKILL')))
 }
 
+/** All optional. `input` goes to the program's stdin; the environment adds to this process's. */
+export interface RunOptions {
+  readonly input?: string
+  readonly env?: NodeJS.ProcessEnv
+  readonly cwd?: string
+}
+
 /** Runs a program to its end. */
-export async function run(command: string, args: string[], o: { input?: string; env?: NodeJS.ProcessEnv; cwd?: string } = {}): Promise<Finished> {
+export async function run(command: string, args: string[], o: RunOptions = {}): Promise<Finished> {
   const child = spawn(command, args, { env: { ...process.env, ...o.env }, cwd: o.cwd, stdio: ['pipe', 'pipe', 'pipe'] })
   const stdout: Buffer[] = []
   const stderr: Buffer[] = []
@@ -97,7 +112,7 @@ export async function run(command: string, args: string[], o: { input?: string; 
 }
 
 /** Runs `quicgate …args` to its end. */
-export async function quicgate(args: string[], o: { input?: string; env?: NodeJS.ProcessEnv; cwd?: string } = {}): Promise<Finished> {
+export async function quicgate(args: string[], o: RunOptions = {}): Promise<Finished> {
   await ensureBuilt()
   return run(process.execPath, [mainFile, ...args], o)
 }
@@ -107,7 +122,7 @@ export function curl(...args: string[]): Promise<Finished> {
   return run('curl', ['--silent', '--show-error', '--noproxy', '', '--max-time', '120', ...args])
 }
 
-/** Whether a program is installed. A test that needs one is skipped without it, and fails where all tools are required. */
+/** Whether a program is installed, or has to be: tests skip without their tool, and fail where all are required. */
 export function hasTool(name: string): boolean {
   if (process.env['QUICGATE_REQUIRE_TOOLS'] === '1') return true
   try {

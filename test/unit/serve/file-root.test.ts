@@ -88,7 +88,8 @@ describe('FileRoot', () => {
   })
 
   it('never leaves the directory, whatever the path', async () => {
-    const piece = fc.constantFrom('..', '.', '%2e', '%2f', '/', '\\', 'dir', 'outside.txt', 'www-secret', 'link-neighbour', '.env', '%00')
+    const names = ['dir', 'outside.txt', 'www-secret', 'link-neighbour', '.env']
+    const piece = fc.constantFrom('..', '.', '%2e', '%2f', '/', '\\', '%00', ...names)
     await fc.assert(
       fc.asyncProperty(fc.array(piece, { maxLength: 8 }), async (pieces) => {
         const content = await contentOf(`/${pieces.join('')}`)

@@ -2,7 +2,12 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
-import { looksRecorded, parseRecordedHead, RecordedResponses, RecordingError } from '../../../src/serve/recorded-responses.js'
+import {
+  looksRecorded,
+  parseRecordedHead,
+  RecordedResponses,
+  RecordingError
+} from '../../../src/serve/recorded-responses.js'
 
 let root: string
 

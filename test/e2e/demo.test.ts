@@ -1,0 +1,44 @@
+/**
+ * The quick start: one command, the curl line that it prints, and a clean end.
+ */
+import { mkdtempSync, readdirSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { removeScratch } from '../helpers/chain.js'
+import { curl, freeTcpPort, newestVersion, Program, stopAll } from '../helpers/programs.js'
+
+let dir: string
+
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), 'quicgate-demo-'))
+})
+
+afterAll(async () => {
+  await stopAll()
+  removeScratch(dir)
+})
+
+describe('quicgate demo', () => {
+  it.each(['SIGINT', 'SIGTERM'] as const)('prints a curl line that works, and ends with 0 at %s', async (signal) => {
+    const port = await freeTcpPort()
+    const demo = await Program.start(['demo', '--port', String(port), '--dir', join(dir, 'state')], /Ctrl-C/)
+    const lines = [...demo.stdout.matchAll(/^ +curl (.+)$/gm)].map((match) => match[1]!.split(' '))
+    expect(lines).toHaveLength(3)
+    for (const args of lines) {
+      const { code, stdout } = await curl('-i', ...args)
+      expect(code).toBe(0)
+      expect(stdout.toString()).toMatch(/^HTTP\/1\.1 200 OK\r\n/)
+      expect(stdout.toString()).toContain(`via: 1.1 quicgate, QUIC/${newestVersion} quicgate-forward`)
+    }
+    expect(await demo.stop(signal)).toBe(0)
+  }, 60_000)
+
+  it('keeps keys to its user', () => {
+    const state = join(dir, 'state')
+    expect(statSync(state).mode & 0o777).toBe(0o700)
+    const keys = readdirSync(state).filter((name) => name.includes('key'))
+    expect(keys.length).toBeGreaterThanOrEqual(2)
+    for (const name of keys) expect(statSync(join(state, name)).mode & 0o777).toBe(0o600)
+  })
+})
