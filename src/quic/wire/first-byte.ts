@@ -1,10 +1,11 @@
 /**
  * The first byte of long and short headers: what it says and how, in Q044 and from Q046 on.
  *
- *     Q044   0xFF Initial  0xFE Retry  0xFD Handshake  0xFC 0-RTT      0011 00pp short: 1, 2 or 4 bytes
+ *     Q044   0xFF Initial  0xFE Retry  0xFD Handshake  0xFC 0-RTT      0k11 00pp short: 1, 2 or 4 bytes
  *     Q046   11tt 00pp, t: 0 Initial, 1 0-RTT, 2 Handshake, 3 Retry    0100 00pp short: 1 to 4 bytes
  *
- * `pp` is the width of the packet number; Q044's long headers always have 4 bytes.
+ * `pp` is the width of the packet number; Q044's long headers always have 4 bytes. `k`, a key phase, is never used but
+ * set in the reference's stateless resets.
  */
 import { EncryptionLevel, Perspective } from '../types.js'
 
@@ -42,7 +43,7 @@ export const q044FirstByte: FirstByte = {
     return 4
   },
   shortNumberLength(byte) {
-    if ((byte & 0xf8) !== 0x30 || (byte & 3) === 3) return 0
+    if ((byte & 0xbc) !== 0x30 || (byte & 3) === 3) return 0
     return 1 << (byte & 3)
   },
   writeLong(level, sender) {

@@ -37,9 +37,9 @@ export class LongHeaderCodec implements HeaderCodec {
   ) {}
 
   parse(buffer: Uint8Array, start: number, end: number, receiver: Perspective, out: PacketHeader): boolean {
+    out.packetEnd = end
     if (start >= end) return false
     out.keyLevel = ANY_LEVEL
-    out.packetEnd = end
     out.nonceOffset = -1
     return (buffer[start]! & 0x80) !== 0
       ? this.parseLong(buffer, start, end, receiver, out)

@@ -41,6 +41,7 @@ export class ProtectedHeaderCodec implements HeaderCodec {
    * is left to {@link reveal}.
    */
   parse(buffer: Uint8Array, start: number, end: number, receiver: Perspective, out: PacketHeader): boolean {
+    out.packetEnd = end
     if (start >= end) return false
     out.nonceOffset = -1
     out.wirePacketNumber = 0
@@ -51,7 +52,6 @@ export class ProtectedHeaderCodec implements HeaderCodec {
     out.keyLevel = EncryptionLevel.ForwardSecure
     out.packetNumberOffset = start + 1 + (receiver === Perspective.Server ? CONNECTION_ID_LENGTH : 0)
     out.headerEnd = out.packetNumberOffset
-    out.packetEnd = end
     return out.packetNumberOffset < end
   }
 

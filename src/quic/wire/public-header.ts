@@ -64,6 +64,7 @@ export class PublicHeaderCodec implements HeaderCodec {
    * malformed: nobody can have negotiated them.
    */
   parse(buffer: Uint8Array, start: number, end: number, receiver: Perspective, out: PacketHeader): boolean {
+    out.packetEnd = end
     if (start >= end) return false
     const flags = buffer[start]!
     if ((flags & (PublicFlag.Reserved | PublicFlag.Multipath | PublicFlag.Reset)) !== 0) return false
@@ -86,7 +87,6 @@ export class PublicHeaderCodec implements HeaderCodec {
     out.packetNumberLength = length
     out.packetNumberOffset = at
     out.headerEnd = at + length
-    out.packetEnd = end
     out.keyLevel = ANY_LEVEL
     return true
   }

@@ -33,7 +33,10 @@ export interface PacketHeader {
   packetNumberLength: number
   /** Where the protected payload begins in the datagram. */
   headerEnd: number
-  /** Where the packet ends: with the datagram, or earlier where its header says so and another may follow. */
+  /**
+   * Where the packet ends: with the datagram, or earlier where its header says so and another may follow. Set in
+   * malformed headers too: to the datagram's end.
+   */
   packetEnd: number
 }
 
@@ -213,7 +216,7 @@ export interface VersionTraits {
   readonly longHeaders: boolean
   /** A lost connection is answered by a stateless reset, not a public reset; the SHLO brings its token (from Q044). */
   readonly statelessReset: boolean
-  /** The least UDP payload of a client's datagram with a hello, bytes; 0 for none. */
+  /** The least UDP payload in which a server takes a client's first hello, bytes; 0 for any (from Q046). */
   readonly minClientHelloDatagram: number
   /** MESSAGE frames may come; nothing is ever done with them (from Q045). */
   readonly messageFrames: boolean

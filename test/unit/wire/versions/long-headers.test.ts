@@ -113,6 +113,7 @@ describe('long and short headers are read', () => {
     ['Q044', 'Retry', `fe51303434 50${id} 00000007`, Server],
     ['Q044', 'an unknown type', `c351303434 50${id} 00000007`, Server],
     ['Q044', 'a reserved bit', `38 ${id} 0007`, Server],
+    ['Q044', 'another reserved bit', `34 ${id} 0007`, Server],
     ['Q046', 'Retry', `f351303436 50${id} 00000007`, Server],
     ['Q046', 'no fixed bit', `8351303436 50${id} 00000007`, Server],
     ['Q046', 'no fixed bit in a short header', `03 ${id} 00000007`, Server],
@@ -129,6 +130,18 @@ describe('long and short headers are read', () => {
     ['Q050', 'a token beyond the datagram', `c351303530 08${id} 00 407f 4014 ${'00'.repeat(20)}`, Server]
   ])('unless there is something wrong: %s %s', (label, _name, text, receiver) => {
     expect(parse(label, text, receiver)).toBeUndefined()
+  })
+
+  it("with the first byte of the reference's stateless resets, which are to fail later", () => {
+    for (const label of ['Q044', 'Q046', 'Q050']) expect(parse(label, `70${'00'.repeat(40)}`, Client)).toBeDefined()
+  })
+
+  it('as far as the datagram where they are malformed', () => {
+    for (const version of knownVersions) {
+      const out = createPacketHeader()
+      expect(version.header.parse(hex('ff'.repeat(40)), 3, 37, Server, out)).toBe(false)
+      expect(out.packetEnd).toBe(37)
+    }
   })
 
   it('with every width of Q050 length and token', () => {
