@@ -22,7 +22,7 @@ beforeAll(async () => {
   writeFileSync(join(dir, 'not-pem'), 'hello')
   const typo = 'listen: 127.0.0.1:0\ngateway:\n  url: https://g.example\n  conect: 127.0.0.1:1\n'
   writeFileSync(join(dir, 'typo.yaml'), typo)
-}, 60_000)
+}, 120_000)
 
 afterAll(() => removeScratch(dir))
 

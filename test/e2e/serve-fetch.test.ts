@@ -40,7 +40,7 @@ beforeAll(async () => {
   writeFileSync(join(www, 'sub/index.html'), '<h1>sub</h1>')
   writeFileSync(join(dir, 'secret.txt'), 'secret')
   ;({ program: server, port } = await serve(www))
-}, 60_000)
+}, 120_000)
 
 afterAll(async () => {
   await server?.stop()

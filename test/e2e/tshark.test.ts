@@ -84,7 +84,7 @@ beforeAll(async () => {
   const tls = ['--cert', join(dir, 'certs/cert.pem'), '--key', join(dir, 'certs/key.pem')]
   const args = ['serve', '--listen', `127.0.0.1:${port}`, ...tls, '--root', join(dir, 'www')]
   server = await Program.start(args, /^serving /m)
-}, 60_000)
+}, 120_000)
 
 afterAll(async () => {
   await server?.stop()

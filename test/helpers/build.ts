@@ -2,7 +2,7 @@
  * The built program for tests that run real processes. Built once, by whichever test file comes first.
  */
 import { execFile } from 'node:child_process'
-import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -53,6 +53,7 @@ async function build(): Promise<void> {
   const tsc = join(projectRoot, 'node_modules/typescript/bin/tsc')
   try {
     await promisify(execFile)(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { cwd: projectRoot })
+    chmodSync(mainFile, 0o755)
   } catch (error) {
     throw new Error(`the build failed:\n${(error as { stdout: string }).stdout}`)
   }
