@@ -40,7 +40,7 @@ export class FakeConnection implements SessionConnection {
     return {
       aead: undefined,
       keyExchange: undefined,
-      serverName: undefined,
+      serverName: 'a.example',
       userAgent: undefined,
       certificates: [],
       helloCount: 1
@@ -313,6 +313,7 @@ export class SessionPipe {
     const due = this.flights.filter((flight) => flight.at <= this.steps)
     this.flights = this.flights.filter((flight) => flight.at > this.steps)
     for (const flight of due) flight.run()
+    for (const { session, now } of [this.a, this.b]) if (session!.nextTimeout() <= now) session!.handleTimeout(now)
     this.a.session!.deliverEvents(this.a.now)
     this.b.session!.deliverEvents(this.b.now)
     this.send(this.a, this.b)

@@ -4,9 +4,12 @@
 import { SentFrameKind } from '../../src/quic/recovery/sent-frame.js'
 import type { HeaderList } from '../../src/quic/spdy/header-list.js'
 import { HpackEncoder } from '../../src/quic/spdy/hpack/hpack-encoder.js'
-import { writeHeadersFrames } from '../../src/quic/spdy/http2-frames.js'
+import { writeHeadersFrames, writePushPromise } from '../../src/quic/spdy/http2-frames.js'
+import type { PushPromise } from '../../src/quic/spdy/push/promise-index.js'
 import { QuicSpdyClientSession } from '../../src/quic/spdy/spdy-client-session.js'
+import type { NegotiatedConfig } from '../../src/quic/handshake/negotiated-config.js'
 import { QuicSpdyServerSession } from '../../src/quic/spdy/spdy-server-session.js'
+import type { SpdySessionOptions } from '../../src/quic/spdy/spdy-session.js'
 import { QuicSpdyStream } from '../../src/quic/spdy/spdy-stream.js'
 import { clientSessionDefaults, serverSessionDefaults } from '../../src/quic/transport/session-options.js'
 import {
@@ -16,7 +19,8 @@ import {
   SessionPipe,
   streamFrame,
   type FakeConnection,
-  type PipeFrame
+  type PipeFrame,
+  type PipeOptions
 } from './session-pipe.js'
 
 export const REQUEST: HeaderList = [
@@ -87,22 +91,48 @@ export function openMessage(session: QuicSpdyClientSession): Message {
   return session.openStream((id, owner) => new Message(id, owner))
 }
 
+/** A client that keeps what was promised and what was pushed. */
+export class Client extends QuicSpdyClientSession {
+  readonly pushed = new Map<number, Message>()
+  readonly promised: PushPromise[] = []
+
+  protected override createPushedStream(id: number): Message {
+    const stream = new Message(id, this)
+    this.pushed.set(id, stream)
+    return stream
+  }
+
+  protected override onPushPromise(promise: PushPromise): void {
+    this.promised.push(promise)
+  }
+}
+
 /** A server's session whose hellos are done. */
-export function spdyServer(options = {}, config = {}) {
-  return connect(Perspective.Server, (c) => new Server(c, { ...serverSessionDefaults, ...options }), config)
+export function spdyServer(options = {}, config = {}, label = 'Q036') {
+  return connect(Perspective.Server, (c) => new Server(c, { ...serverSessionDefaults, ...options }), config, label)
 }
 
 /** A client's session whose hellos are done. */
-export function spdyClient(options = {}, config = {}) {
-  const make = (c: FakeConnection): QuicSpdyClientSession =>
-    new QuicSpdyClientSession(c, { ...clientSessionDefaults, ...options })
-  return connect(Perspective.Client, make, config)
+export function spdyClient(options = {}, config = {}, label = 'Q036') {
+  const make = (c: FakeConnection): Client => new Client(c, { ...clientSessionDefaults, ...options })
+  return connect(Perspective.Client, make, config, label)
+}
+
+/** What makes a {@link spdyPair} besides its path. */
+export interface PairOptions {
+  label?: string
+  client?: Partial<SpdySessionOptions>
+  server?: Partial<SpdySessionOptions>
+  /** What the client's hello tells the server. */
+  hello?: Partial<NegotiatedConfig>
+  /** What the server's hello tells the client. */
+  answer?: Partial<NegotiatedConfig>
 }
 
 /** A client's and a server's session on one pipe. */
-export function spdyPair(path = {}) {
-  const a = spdyClient({ streamWindow: 64 * 1024, connectionWindow: 1024 * 1024 })
-  const b = spdyServer()
+export function spdyPair(path: PipeOptions = {}, o: PairOptions = {}) {
+  const a = spdyClient({ streamWindow: 64 * 1024, connectionWindow: 1024 * 1024, ...o.client }, o.answer, o.label)
+  const b = spdyServer(o.server, o.hello, o.label)
   return { a, b, pipe: new SessionPipe(a.connection, b.connection, path) }
 }
 
@@ -119,8 +149,12 @@ export class Peer {
     this.raw(writeHeadersFrames(id, this.encoder.encode(list), fin, priority))
   }
 
+  promise(id: number, promisedId: number, list: HeaderList): void {
+    this.raw(writePushPromise(id, promisedId, this.encoder.encode(list)))
+  }
+
   raw(data: Uint8Array): void {
-    give(this.connection, streamFrame(3, this.offset, data))
+    give(this.connection, streamFrame(this.connection.version.traits.headersStreamId, this.offset, data))
     this.offset += data.length
   }
 }

@@ -17,7 +17,10 @@ export interface Http2FrameVisitor {
   onHeaders(streamId: number, block: Uint8Array, fin: boolean, priority: number | undefined): void
   /** A promise, at a client only. */
   onPushPromise(streamId: number, promisedId: number, block: Uint8Array): void
-  /** The entries that this protocol knows: HEADER_TABLE_SIZE, and at a server ENABLE_PUSH of 0 or 1. */
+  /**
+   * The entries that this protocol knows: HEADER_TABLE_SIZE, at a server ENABLE_PUSH of 0 or 1, and MAX_HEADER_LIST_SIZE,
+   * which not every version allows.
+   */
   onSettings(entries: readonly Http2SettingEntry[]): void
   /** Body bytes of a stream under forced head-of-line blocking. Without this method DATA frames are an error. */
   onData?(streamId: number, data: Uint8Array, fin: boolean): void
@@ -250,9 +253,9 @@ export class Http2FrameParser {
         if (this.perspective === Perspective.Client) throw invalid('a server cannot set ENABLE_PUSH')
         if (value > 1) throw invalid(`ENABLE_PUSH of ${value}`)
         entries.push([id, value])
-      } else if (id === Http2Setting.HEADER_TABLE_SIZE) {
+      } else if (id === Http2Setting.HEADER_TABLE_SIZE || id === Http2Setting.MAX_HEADER_LIST_SIZE) {
         entries.push([id, value])
-      } else if (id >= Http2Setting.MAX_CONCURRENT_STREAMS && id <= Http2Setting.MAX_HEADER_LIST_SIZE) {
+      } else if (id >= Http2Setting.MAX_CONCURRENT_STREAMS && id <= Http2Setting.MAX_FRAME_SIZE) {
         throw invalid(`setting ${id} is not allowed here`)
       }
     }

@@ -76,6 +76,19 @@ export function writePushPromise(streamId: number, promisedId: number, block: Ui
   return out
 }
 
+/** A DATA frame's header, to be followed by `length` bytes of the stream: forced head-of-line blocking only. */
+export function writeDataHeader(out: Uint8Array, streamId: number, length: number, fin: boolean): void {
+  writeFrameHeader(out, 0, length, Http2FrameType.DATA, fin ? Http2Flag.END_STREAM : 0, streamId)
+}
+
+/** A PRIORITY frame with the weight of a SPDY priority 0..7, depending on stream 0. */
+export function writePriorityFrame(streamId: number, priority: number): Uint8Array {
+  const out = new Uint8Array(HTTP2_FRAME_HEADER_SIZE + PRIORITY_PREFIX)
+  writeFrameHeader(out, 0, PRIORITY_PREFIX, Http2FrameType.PRIORITY, 0, streamId)
+  out[HTTP2_FRAME_HEADER_SIZE + 4] = weightByteOfPriority(priority)
+  return out
+}
+
 /** A SETTINGS frame. */
 export function writeSettings(entries: readonly Http2SettingEntry[]): Uint8Array {
   const length = entries.length * 6

@@ -14,6 +14,8 @@ import { FINAL_OFFSET_HEADER, malformedName, parseTrailers, trailersError, type 
 export interface SpdyStreamSession extends StreamSession<QuicStreamCore> {
   /** Queues a header block. The priority (SPDY, 0 to 7) goes out if this side is a client. */
   writeHeaders(streamId: number, headers: HeaderList, fin: boolean, priority: number): void
+  /** Client: tells the server of a new priority, where the version has a frame for that. */
+  writePriority(streamId: number, priority: number): void
 }
 
 /** One request and its response. Callbacks come in this order: headers, data, trailers, and onClose as the last. */
@@ -28,6 +30,9 @@ export class QuicSpdyStream extends QuicStream {
   private heldTrailers: HeaderList | undefined
   private trailersDelivered = false
   private trailersToSend: HeaderList | undefined
+  private headersSent = false
+  /** A pushed response that nobody has claimed: the application does not hear of it yet. */
+  private held = false
 
   constructor(id: number, session: SpdyStreamSession) {
     super(id, session)
@@ -59,6 +64,7 @@ export class QuicSpdyStream extends QuicStream {
     this.assertNotEnded()
     if (this.writeClosed) return
     if (priority !== undefined) this.setPriority(priority)
+    this.headersSent = true
     this.session.writeHeaders(this.id, headers, fin, this.priority)
     if (fin) this.endWithHeaders()
     this.session.wake()
@@ -97,10 +103,36 @@ export class QuicSpdyStream extends QuicStream {
     if (this.finQueued) throw new Error(`stream ${this.id}: headers after end`)
   }
 
-  /** Sets the SPDY priority, 0 (highest) to 7, by which this side writes the stream. */
+  /**
+   * Sets the SPDY priority, 0 (highest) to 7, by which this side writes the stream. A client's server is told too: with
+   * the request's headers, or in a PRIORITY frame if those have been written and the version has such frames (from Q043).
+   */
   setPriority(priority: number): void {
     this.priority = Math.min(Math.max(Math.trunc(priority), 0), 7)
     this.session.reschedule(this)
+    if (this.headersSent && !this.closed && this.session.connection.perspective === Perspective.Client) {
+      this.session.writePriority(this.id, this.priority)
+      this.session.wake()
+    }
+  }
+
+  // ---- server push, called by the session ----
+
+  /** Client: the server opened the stream to push a response. Nothing is told before {@link release}. */
+  holdPushed(): void {
+    this.closeWriting()
+    this.held = true
+  }
+
+  /** Client: a request claimed the pushed response, and the callbacks begin. */
+  release(): void {
+    this.held = false
+    if (this.hasNews) this.session.onStreamNews(this)
+  }
+
+  /** Server: the stream was opened to answer a promised request, which comes as if a client had sent it. */
+  beginPushed(headers: HeaderList): void {
+    this.onHeaderList(headers, true, false)
   }
 
   // ---- RST_STREAM with code 0: the response is complete, the rest of the request is not wanted ----
@@ -177,6 +209,7 @@ export class QuicSpdyStream extends QuicStream {
   }
 
   override deliverNews(): void {
+    if (this.held) return
     this.dropNewsOfTheDead()
     if (this.takeNews(StreamNews.Headers)) this.deliverHeaders()
     if (this.takeNews(StreamNews.Data)) this.onDataAvailable()

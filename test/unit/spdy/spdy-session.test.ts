@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { QuicSpdyClientSession, StreamUnavailableError } from '../../../src/quic/spdy/spdy-client-session.js'
+import type { QuicSpdyClientSession } from '../../../src/quic/spdy/spdy-client-session.js'
+import type { StreamUnavailableError } from '../../../src/quic/transport/streams/stream-unavailable.js'
 import { bytes } from '../../helpers/session-fixture.js'
 import { drain, give, rstFrame } from '../../helpers/session-pipe.js'
 import { openMessage, Peer, REQUEST, spdyClient, spdyPair, spdyServer } from '../../helpers/spdy-fixture.js'

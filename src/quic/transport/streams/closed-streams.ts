@@ -64,6 +64,13 @@ export class ClosedStreams {
     this.flowController.addConsumed(increase)
   }
 
+  /** Data of a closed stream that came without an offset. Throws like {@link raiseReceived}. @returns where it ends */
+  raiseCarried(id: number, length: number): number {
+    const end = (this.unsettled.get(id) ?? 0) + length
+    this.raiseReceived(id, end)
+    return end
+  }
+
   /**
    * The peer ended a closed stream: with FIN, RST_STREAM, or in headers.
    * @returns whether the stream stops counting as open by that

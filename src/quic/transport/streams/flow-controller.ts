@@ -53,7 +53,7 @@ export class QuicFlowController {
     readonly id: number,
     sendLimit: number,
     receiveWindow: number,
-    private readonly autoTune: boolean,
+    private autoTune: boolean,
     private readonly frames: FlowControlFrames,
     private readonly clock: FlowControlClock
   ) {
@@ -96,6 +96,11 @@ export class QuicFlowController {
   }
 
   // ---- receiving ----
+
+  /** Lets the receive window grow from now on. */
+  enableAutoTune(): void {
+    this.autoTune = true
+  }
 
   /** The limit last given to the peer. */
   get receiveLimit(): number {

@@ -15,8 +15,19 @@ export interface SendingStream<S> extends ScheduledStream<S> {
   readonly countsForConnection: boolean
   wantedLevel(): number
   writeTo(packet: PacketSink, connectionWindow: number, begun: boolean): number
+  moveTo(carrier: DataCarrier, connectionWindow: number): number
   afterWrite(): void
   needsRetransmission(offset: number, length: number, fin: boolean): boolean
+}
+
+/** The headers stream under forced head-of-line blocking: the data of all other streams goes through it. */
+export interface DataCarrier {
+  /** Whether it takes data now: what it took before has been sent, and its window is open. */
+  readonly open: boolean
+  /** Takes `[offset, offset + length)` of a stream's data, copying it. */
+  writeData(streamId: number, source: StreamDataSource, offset: number, length: number, fin: boolean): void
+  /** Data waits because it is not open: tells the peer if its window is the reason. */
+  reportBlocked(): void
 }
 
 /** Finds streams that have, or had, something to send. */
@@ -29,6 +40,7 @@ export class SendQueue<S extends SendingStream<S>> {
   readonly control = new ControlFrameQueue()
   private readonly lost = new LostFrameQueue()
   private readonly scheduler = new WriteScheduler<S>()
+  private carrier: DataCarrier | undefined
 
   constructor(private readonly streams: SendingStreams<S>) {}
 
@@ -41,6 +53,11 @@ export class SendQueue<S extends SendingStream<S>> {
   /** A stream frame was lost. */
   onLost(streamId: number, offset: number, length: number, fin: boolean): void {
     this.lost.push(streamId, offset, length, fin)
+  }
+
+  /** From now on no stream but the headers stream writes into packets: the others write into it. */
+  carryDataOn(carrier: DataCarrier): void {
+    this.carrier = carrier
   }
 
   /** Takes out a stream that will send nothing new any more. */
@@ -57,7 +74,7 @@ export class SendQueue<S extends SendingStream<S>> {
   hasFrames(connection: QuicFlowController): boolean {
     return (
       this.control.pending > 0 ||
-      this.scheduler.hasReady(connection.sendWindow > 0) ||
+      this.nextStream(connection) !== undefined ||
       this.firstLost() !== undefined
     )
   }
@@ -67,15 +84,24 @@ export class SendQueue<S extends SendingStream<S>> {
     const room = packet.remaining
     if (!this.control.writeTo(packet) || !this.writeLost(packet)) return
     for (;;) {
-      const stream = this.scheduler.next(connection.sendWindow > 0)
+      const stream = this.nextStream(connection)
       if (stream === undefined) break
-      const written = stream.writeTo(packet, connection.sendWindow, packet.remaining < room)
+      const carrier = stream.countsForConnection ? this.carrier : undefined
+      const written =
+        carrier === undefined
+          ? stream.writeTo(packet, connection.sendWindow, packet.remaining < room)
+          : stream.moveTo(carrier, connection.sendWindow)
       if (written < 0) return
       if (stream.countsForConnection) connection.addSent(written)
       this.scheduler.onWritten(stream, written)
       stream.afterWrite()
     }
     this.reportConnectionBlocked(connection)
+  }
+
+  private nextStream(connection: QuicFlowController): S | undefined {
+    if (this.carrier?.open === false) return this.scheduler.urgent
+    return this.scheduler.next(connection.sendWindow > 0)
   }
 
   /** The first lost frame that still matters; those that do not are dropped on the way to it. */
@@ -99,5 +125,6 @@ export class SendQueue<S extends SendingStream<S>> {
 
   private reportConnectionBlocked(connection: QuicFlowController): void {
     if (connection.sendWindow === 0 && this.scheduler.hasData) connection.reportBlocked()
+    if (this.carrier?.open === false && this.scheduler.hasReady(true)) this.carrier.reportBlocked()
   }
 }

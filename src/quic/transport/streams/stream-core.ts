@@ -7,6 +7,7 @@ import type { PacketSink, StreamDataSource } from '../packets/packet-sink.js'
 import type { QuicFlowController } from './flow-controller.js'
 import { SendBuffer } from './send-buffer.js'
 import { QuicStreamSequencer, SequencerOutcome } from './sequencer.js'
+import type { DataCarrier } from './send-queue.js'
 import type { StreamSession } from './stream-session.js'
 import { LEVEL_DATA, LEVEL_FIN, LEVEL_URGENT, NOT_SCHEDULED, type ScheduledStream } from './write-scheduler.js'
 
@@ -15,6 +16,9 @@ export const DEFAULT_STREAM_PRIORITY = 3
 
 /** A packet with frames in it is sent rather than filled up with a shorter piece of a stream than this, bytes. */
 const MIN_FRAGMENT = 64
+
+/** The most data in one frame of a carrier, bytes: with its header it has the size of a full HTTP/2 frame. */
+const MAX_CARRIED = 16_375
 
 /** What the application has yet to be told, as bits. Those of the SPDY layer are here so that one number holds all. */
 export const StreamNews = {
@@ -55,6 +59,8 @@ export abstract class QuicStreamCore implements ScheduledStream<QuicStreamCore> 
   protected writeClosed = false
   protected writerWaits = false
   protected resetCode = 0
+  /** Where the last byte received so far ends, gaps or not. */
+  protected receivedEnd = 0
   private finAcked = false
   private rstSent = false
   private rstReceived = false
@@ -112,9 +118,16 @@ export abstract class QuicStreamCore implements ScheduledStream<QuicStreamCore> 
   /** A STREAM frame; the buffer is lent. Throws QuicError for violations that end the connection. */
   onStreamFrame(offset: number, fin: boolean, buffer: Uint8Array, start: number, end: number): void {
     if (fin && this.isStatic) throw new QuicError(QuicErrorCode.INVALID_STREAM_ID, 'FIN on the headers stream')
-    this.raiseReceived(offset + end - start)
+    const dataEnd = offset + end - start
+    this.raiseReceived(dataEnd)
+    if (dataEnd > this.receivedEnd) this.receivedEnd = dataEnd
     if (fin) this.noteFin()
     this.afterInput(this.sequencer.onFrame(offset, fin, buffer, start, end))
+  }
+
+  /** Data that came on the headers stream and so has no offset: it follows what is there (quic_spdy_session.cc). */
+  onCarriedData(fin: boolean, data: Uint8Array): void {
+    this.onStreamFrame(this.receivedEnd, fin, data, 0, data.length)
   }
 
   /** RST_STREAM. Throws QuicError if the final offset violates flow control. */
@@ -199,7 +212,22 @@ export abstract class QuicStreamCore implements ScheduledStream<QuicStreamCore> 
     return length
   }
 
-  /** What follows from a frame that {@link writeTo} added. */
+  /** Gives unsent data to the carrier, which sends it and answers for it. @returns how many bytes */
+  moveTo(carrier: DataCarrier, connectionWindow: number): number {
+    const { sendBuffer } = this
+    const offset = sendBuffer.sentOffset
+    const unsent = sendBuffer.unsentBytes
+    const length = Math.min(unsent, MAX_CARRIED, this.flowController.sendWindow, connectionWindow)
+    const fin = length === unsent && this.finQueued && !this.finInHeaders
+    carrier.writeData(this.id, sendBuffer, offset, length, fin)
+    sendBuffer.markSent(length)
+    sendBuffer.onAcked(offset, length)
+    this.flowController.addSent(length)
+    if (fin) this.finSent = this.finAcked = true
+    return length
+  }
+
+  /** What follows from a frame that {@link writeTo} added, or a piece that {@link moveTo} gave away. */
   afterWrite(): void {
     const unsent = this.sendBuffer.unsentBytes
     if (this.writerWaits && unsent * 2 <= this.session.highWaterMark) {
@@ -285,6 +313,11 @@ export abstract class QuicStreamCore implements ScheduledStream<QuicStreamCore> 
     if (errorCode !== QuicRstStreamErrorCode.STREAM_NO_ERROR) this.sendBuffer.drop()
     this.news &= ~(StreamNews.Data | StreamNews.Writable | StreamNews.Headers | StreamNews.Trailers)
     this.closeBoth()
+  }
+
+  /** This side has nothing to say on the stream: it is one that the server pushes. */
+  protected closeWriting(): void {
+    this.writeClosed = true
   }
 
   // ---- closing ----

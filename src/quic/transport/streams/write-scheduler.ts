@@ -45,6 +45,11 @@ export class WriteScheduler<S extends ScheduledStream<S>> {
     return (this.mask & ~EXEMPT_MASK) !== 0
   }
 
+  /** The headers stream, if it is ready. */
+  get urgent(): S | undefined {
+    return this.heads[LEVEL_URGENT]
+  }
+
   /** The stream that is to write next, undefined if none is ready. */
   next(data: boolean): S | undefined {
     const mask = this.mask & (data ? ALL_MASK : EXEMPT_MASK)
