@@ -1,20 +1,13 @@
 /**
  * The handshake messages of a recorded connection, taken out of its datagrams.
  */
-import type { AeadName, PacketOpener } from '../../src/quic/crypto/protection.js'
-import { NodeAeadProvider } from '../../src/quic/crypto/node-aead.js'
-import { EncryptionLevel, Perspective } from '../../src/quic/types.js'
+import type { EncryptionLevel } from '../../src/quic/types.js'
+import { Perspective } from '../../src/quic/types.js'
 import { HandshakeMessageReader } from '../../src/quic/wire/handshake-message.js'
 import type { HandshakeMessage } from '../../src/quic/wire/handshake-message.js'
-import { versionByLabel } from '../../src/quic/wire/versions/registry.js'
-import { createPacketHeader } from '../../src/quic/wire/versions/version.js'
-import type { PacketHeader, QuicVersion } from '../../src/quic/wire/versions/version.js'
 import { FrameLog } from './frame-log.js'
+import { openCase } from './recorded-packets.js'
 import { loadCase } from './vectors.js'
-import type { ConnectionJson } from './vectors.js'
-
-const FLAG_VERSION = 0x01
-const FLAG_CONNECTION_ID = 0x08
 
 /** One message, and the datagram that completed it. */
 export interface RecordedMessage {
@@ -28,74 +21,30 @@ export interface RecordedMessage {
 
 /** The handshake messages of one connection of a case, each direction in its order, as delivered. */
 export function recordedMessages(name: string, index = 0): RecordedMessage[] {
-  const { info, datagrams } = loadCase(name)
-  const connection = info.connections[index]!
-  const version = versionByLabel(connection.version!)!
-  const openers = { client: openersOf(connection, 'client', version), server: openersOf(connection, 'server', version) }
-  const streams = { client: new Reassembly(), server: new Reassembly() }
+  const recorded = loadCase(name)
+  const connection = recorded.info.connections[index]!
+  // Handshake data is one stream a direction, or from Q050 on one a level.
+  const streams = new Map<string, Reassembly>()
   const found: RecordedMessage[] = []
-  for (const { from, conn, dropped, bytes } of datagrams) {
-    if (conn !== connection.conn || dropped) continue
-    // Not of this connection, though from the same socket (a client whose id the server changed).
-    if ((bytes[0]! & FLAG_CONNECTION_ID) !== 0 && bytes.toString('hex', 1, 9) !== connection.connectionId) continue
-    // Version negotiation packets are no data packets.
-    if (from === 'server' && (bytes[0]! & FLAG_VERSION) !== 0) continue
-    for (const { level, opener } of openers[from]) {
-      const payload = open(version, from, opener, bytes)
-      if (payload === undefined) continue
-      const log = new FrameLog()
-      version.frames.decode(payload.buffer, payload.start, payload.end, payload.packetNumber, payload.length, log)
-      for (const frame of log.frames) {
-        if (frame.kind !== 'stream' || frame.streamId !== 1) continue
-        for (const { message, raw } of streams[from].add(frame.offset, frame.data)) {
-          found.push({ from, level, message, raw, datagramLength: bytes.length })
-        }
+  for (const { datagram, version, sender, level, header, connectionId, packetNumber, plaintext } of openCase(recorded)
+    .packets) {
+    if (datagram.dropped || datagram.conn !== connection.conn) continue
+    if (connectionId.toString('hex') !== connection.connectionId) continue
+    const log = new FrameLog()
+    version.frames.decode(plaintext, 0, plaintext.length, packetNumber, header.packetNumberLength, log)
+    for (const frame of log.frames) {
+      const onStream = frame.kind === 'stream' && frame.streamId === version.traits.cryptoStreamId
+      if (!onStream && frame.kind !== 'crypto') continue
+      const key = `${sender} ${onStream ? '' : level}`
+      const stream = streams.get(key) ?? new Reassembly()
+      streams.set(key, stream)
+      for (const { message, raw } of stream.add(frame.offset, frame.data)) {
+        const from = sender === Perspective.Client ? 'client' : 'server'
+        found.push({ from, level, message, raw, datagramLength: datagram.bytes.length })
       }
-      break
     }
   }
   return found
-}
-
-function openersOf(
-  connection: ConnectionJson,
-  from: 'client' | 'server',
-  version: QuicVersion
-): { level: EncryptionLevel; opener: PacketOpener }[] {
-  const sender = from === 'client' ? Perspective.Client : Perspective.Server
-  const list = [{ level: EncryptionLevel.None as EncryptionLevel, opener: version.nullOpener(sender) }]
-  for (const keys of connection.keys) {
-    const key = from === 'client' ? keys.clientKey : keys.serverKey
-    const iv = from === 'client' ? keys.clientIv : keys.serverIv
-    if (key === undefined || iv === undefined) continue
-    list.push({
-      level: keys.level === 'initial' ? EncryptionLevel.Initial : EncryptionLevel.ForwardSecure,
-      opener: new NodeAeadProvider().createOpener(
-        connection.aead as AeadName,
-        Buffer.from(key, 'hex'),
-        Buffer.from(iv, 'hex')
-      )
-    })
-  }
-  return list
-}
-
-function open(
-  version: QuicVersion,
-  from: 'client' | 'server',
-  opener: PacketOpener,
-  bytes: Buffer
-): { buffer: Uint8Array; start: number; end: number; packetNumber: number; length: number } | undefined {
-  const header: PacketHeader = createPacketHeader()
-  const copy = Uint8Array.from(bytes)
-  const receiver = from === 'client' ? Perspective.Server : Perspective.Client
-  if (!version.header.parse(copy, 0, copy.length, receiver, header)) return undefined
-  // A handshake ends long before packet numbers need more bytes than were written.
-  const length = opener.open(copy, 0, header.headerEnd, copy.length, header.wirePacketNumber)
-  if (length < 0) return undefined
-  const start = header.headerEnd + opener.prefixLength
-  const { wirePacketNumber: packetNumber, packetNumberLength } = header
-  return { buffer: copy, start, end: start + length, packetNumber, length: packetNumberLength }
 }
 
 /** A byte stream put together from pieces in any order, cut into messages. */

@@ -14,6 +14,7 @@ import { deflateSync, inflateSync } from 'node:zlib'
 import { QuicError, QuicErrorCode } from '../errors.js'
 import { ByteReader, ByteWriter, TruncatedError } from '../wire/bytes.js'
 import { commonCertificateSubstrings } from './cert-dictionary.js'
+import { fnv1a64 } from './fnv.js'
 
 const EntryType = { End: 0, Compressed: 1, Cached: 2, Common: 3 } as const
 
@@ -22,30 +23,56 @@ export const MAX_INFLATED_CHAIN = 128 * 1024
 /** More than any real chain: bounds what a verifier is made to parse. */
 export const MAX_CHAIN_CERTIFICATES = 64
 
+/** Bytes of a hash that names a cached certificate. */
+export const CERTIFICATE_HASH_LENGTH = 8
+
+/** The hash that names a certificate in CCRT, XLCT and compressed chains: FNV-1a, 64 bits, little-endian. */
+export function certificateHash(certificate: Uint8Array): Uint8Array {
+  const hash = Buffer.alloc(CERTIFICATE_HASH_LENGTH)
+  hash.writeBigUInt64LE(fnv1a64(certificate))
+  return hash
+}
+
 /**
- * Compresses a chain (DER, leaf first) into the form every peer understands: nothing taken from the peer's cache.
+ * Compresses a chain (DER, leaf first).
  *
+ * @param isCached whether the peer said that it has a certificate of the chain (its index): such a one is only named
  * @throws RangeError above {@link MAX_CHAIN_CERTIFICATES} certificates or {@link MAX_INFLATED_CHAIN} bytes
  */
-export function compressChain(chain: readonly Uint8Array[]): Uint8Array {
-  const size = inflatedSize(chain)
+export function compressChain(
+  chain: readonly Uint8Array[],
+  isCached: (index: number) => boolean = () => false
+): Uint8Array {
+  const sent = chain.filter((_, i) => !isCached(i))
+  const cached = chain.filter((_, i) => isCached(i))
+  const size = inflatedSize(sent)
   if (size > MAX_INFLATED_CHAIN || chain.length > MAX_CHAIN_CERTIFICATES) {
     throw new RangeError(`a certificate chain of ${chain.length} certificates and ${size} bytes is too large`)
   }
   const block = new ByteWriter(false, new Uint8Array(size))
-  for (const certificate of chain) {
+  for (const certificate of sent) {
     block.uint32(certificate.length)
     block.bytes(certificate)
   }
-  const stream = size === 0 ? undefined : deflateSync(block.buffer, { dictionary: commonCertificateSubstrings })
-  const out = new ByteWriter(false, new Uint8Array(chain.length + 1 + (stream === undefined ? 0 : 4 + stream.length)))
-  out.fill(EntryType.Compressed, chain.length)
+  const stream = size === 0 ? undefined : deflateSync(block.buffer, { dictionary: dictionaryOf(cached) })
+  const entries = chain.length + cached.length * CERTIFICATE_HASH_LENGTH + 1
+  const out = new ByteWriter(false, new Uint8Array(entries + (stream === undefined ? 0 : 4 + stream.length)))
+  for (const [i, certificate] of chain.entries()) {
+    out.uint8(isCached(i) ? EntryType.Cached : EntryType.Compressed)
+    if (isCached(i)) out.bytes(certificateHash(certificate))
+  }
   out.uint8(EntryType.End)
   if (stream !== undefined) {
     out.uint32(size)
     out.bytes(stream)
   }
   return out.buffer
+}
+
+/** What both sides have already: certificates that are not in the stream, the last of the chain first, then the rest. */
+function dictionaryOf(notInStream: readonly Uint8Array[]): Uint8Array {
+  if (notInStream.length === 0) return commonCertificateSubstrings
+  return Buffer.concat([...notInStream].reverse().concat(commonCertificateSubstrings))
 }
 
 /** Bytes that a chain takes in the block that is compressed. */
@@ -56,37 +83,43 @@ export function inflatedSize(chain: readonly Uint8Array[]): number {
 /**
  * The chain (DER, leaf first) that `bytes`, untrusted, stand for.
  *
+ * @param known the certificates that CCRT said are here: `bytes` may name them
  * @throws QuicError QUIC_INVALID_CRYPTO_MESSAGE_PARAMETER if they stand for none
  */
-export function decompressChain(bytes: Uint8Array): Uint8Array[] {
+export function decompressChain(bytes: Uint8Array, known: readonly Uint8Array[] = []): Uint8Array[] {
   try {
     const reader = new ByteReader(false, bytes)
-    const count = readEntries(reader)
+    const entries = readEntries(reader, known)
+    const cached = entries.filter((entry) => entry !== undefined)
+    const count = entries.length - cached.length
     if (count === 0) {
       if (reader.remaining > 0) throw invalid('bytes behind an empty chain')
-      return []
+      return cached
     }
-    return readBlock(inflateBlock(reader, count), count)
+    const fromBlock = readBlock(inflateBlock(reader, count, dictionaryOf(cached)), count)
+    let next = 0
+    return entries.map((entry) => entry ?? fromBlock[next++]!)
   } catch (error) {
     if (error instanceof TruncatedError) throw invalid('ends early')
     throw error
   }
 }
 
-/** Reads up to the end mark and returns how many certificates the block holds. */
-function readEntries(reader: ByteReader): number {
-  let compressed = 0
+/** Reads up to the end mark: a known certificate for each entry that names one, undefined for each in the block. */
+function readEntries(reader: ByteReader, known: readonly Uint8Array[]): (Uint8Array | undefined)[] {
+  const entries: (Uint8Array | undefined)[] = []
   for (;;) {
     const type = reader.uint8()
+    if (type === EntryType.End) return entries
+    if (entries.length === MAX_CHAIN_CERTIFICATES) throw invalid(`over ${MAX_CHAIN_CERTIFICATES} certificates`)
     switch (type) {
-      case EntryType.End:
-        return compressed
       case EntryType.Compressed:
-        if (++compressed > MAX_CHAIN_CERTIFICATES) throw invalid(`over ${MAX_CHAIN_CERTIFICATES} certificates`)
+        entries.push(undefined)
         break
-      // A peer may only leave out certificates that CCRT or CCS said are here, and hellos say neither.
       case EntryType.Cached:
-        throw invalid('refers to a cached certificate, but none was announced')
+        entries.push(findKnown(reader.view(CERTIFICATE_HASH_LENGTH), known))
+        break
+      // Only for clients whose CCS names common certificate sets, which hellos here do not.
       case EntryType.Common:
         throw invalid('refers to a common certificate set, but none was announced')
       default:
@@ -95,7 +128,13 @@ function readEntries(reader: ByteReader): number {
   }
 }
 
-function inflateBlock(reader: ByteReader, count: number): Uint8Array {
+function findKnown(hash: Uint8Array, known: readonly Uint8Array[]): Uint8Array {
+  const certificate = known.find((candidate) => Buffer.compare(certificateHash(candidate), hash) === 0)
+  if (certificate === undefined) throw invalid('refers to a cached certificate that was not announced')
+  return certificate
+}
+
+function inflateBlock(reader: ByteReader, count: number, dictionary: Uint8Array): Uint8Array {
   const size = reader.uint32()
   if (size > MAX_INFLATED_CHAIN) throw invalid(`inflates to ${size} bytes, over ${MAX_INFLATED_CHAIN}`)
   if (size < 4 * count) throw invalid(`${size} bytes cannot hold ${count} certificates`)
@@ -104,7 +143,7 @@ function inflateBlock(reader: ByteReader, count: number): Uint8Array {
   try {
     // With `info` the engine comes along, which knows how much of the input the stream took.
     inflated = inflateSync(input, {
-      dictionary: commonCertificateSubstrings,
+      dictionary,
       maxOutputLength: size,
       info: true
     }) as unknown as typeof inflated

@@ -45,9 +45,14 @@ export class StaticProofSource implements ProofSource {
  * The chain and key of two PEM texts: the certificate of the server first, then those that link it to an authority; the
  * private key unencrypted, RSA from 2048 bits or EC on P-256.
  *
+ * @param timestamps see {@link CertifiedKey.timestamps}
  * @throws CertificateError: the key is at fault if the code begins with `KEY_`, else the certificate
  */
-export function certifiedKeyFromPem(certPem: string | Buffer, keyPem: string | Buffer): CertifiedKey {
+export function certifiedKeyFromPem(
+  certPem: string | Buffer,
+  keyPem: string | Buffer,
+  timestamps?: Uint8Array
+): CertifiedKey {
   const certificates = readChain(certPem.toString())
   const key = readPrivateKey(keyPem.toString())
   const matching = certificates.findIndex((certificate) => certificate.checkPrivateKey(key))
@@ -58,7 +63,8 @@ export function certifiedKeyFromPem(certPem: string | Buffer, keyPem: string | B
   }
   return new PemCertifiedKey(
     certificates.map((certificate) => new Uint8Array(certificate.raw)),
-    key
+    key,
+    timestamps
   )
 }
 
@@ -67,7 +73,8 @@ class PemCertifiedKey implements CertifiedKey {
 
   constructor(
     readonly chain: readonly Uint8Array[],
-    key: KeyObject
+    key: KeyObject,
+    readonly timestamps: Uint8Array | undefined
   ) {
     this.#key = key
   }

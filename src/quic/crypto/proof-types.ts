@@ -6,6 +6,8 @@
 export interface CertifiedKey {
   /** DER, leaf first. */
   readonly chain: readonly Uint8Array[]
+  /** What certificate transparency logs say about the leaf: a SignedCertificateTimestampList (RFC 6962, 3.3). */
+  readonly timestamps?: Uint8Array | undefined
   /** Signs with the algorithm that the leaf's key type calls for. */
   sign(data: Uint8Array): Uint8Array
 }

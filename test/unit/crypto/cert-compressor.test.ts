@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { createHash, randomBytes } from 'node:crypto'
 import { deflateSync } from 'node:zlib'
 import fc from 'fast-check'
-import { compressChain, decompressChain } from '../../../src/quic/crypto/cert-compressor.js'
+import { certificateHash, compressChain, decompressChain } from '../../../src/quic/crypto/cert-compressor.js'
 import { commonCertificateSubstrings } from '../../../src/quic/crypto/cert-dictionary.js'
 import { QuicError } from '../../../src/quic/errors.js'
 
@@ -56,6 +56,32 @@ describe('certificate compression', () => {
     const block = blockOf(...certificates)
     const chain = decompressChain(compressed([1, 1], block, block.length, deflateSync(block)))
     expect(chain.map((certificate) => Buffer.from(certificate))).toEqual(certificates)
+  })
+
+  it('only names what the peer has already, wherever in the chain that is', () => {
+    const kept = fc.array(fc.tuple(fc.uint8Array({ minLength: 1, maxLength: 2000 }), fc.boolean()), { maxLength: 6 })
+    fc.assert(
+      fc.property(kept, (pairs) => {
+        const chain = pairs.map(([certificate]) => certificate)
+        const out = compressChain(chain, (index) => pairs[index]![1])
+        expect([...out.subarray(0, 1)]).toEqual([pairs.length === 0 ? 0 : pairs[0]![1] ? 2 : 1])
+        const known = pairs.filter(([, cached]) => cached).map(([certificate]) => certificate)
+        expect(decompressChain(out, known)).toEqual(chain)
+        expect(decompressChain(out, [...known].reverse())).toEqual(chain)
+        if (known.length > 0) expect(() => decompressChain(out, [])).toThrow(/not announced/)
+      }),
+      { numRuns: 60 }
+    )
+  })
+
+  it('makes a certificate that resembles a known one small', () => {
+    const resembling = Buffer.concat([certificates[0]!.subarray(0, 700), randomBytes(50)])
+    const alone = compressChain([resembling])
+    const behind = compressChain([resembling, certificates[0]!], (index) => index === 1)
+    expect(behind.length).toBeLessThan(alone.length / 3)
+    expect(behind.length).toBe(Buffer.from(behind).length)
+    expect([...behind.subarray(0, 2)]).toEqual([1, 2])
+    expect(Buffer.from(behind).subarray(2, 10)).toEqual(certificateHash(certificates[0]!))
   })
 
   it('refuses to send chains that no peer would take', () => {

@@ -3,12 +3,28 @@
  *
  * One handshake fills it from rejections; kept beyond the connection it lets the next one begin with a full hello.
  */
-import { decompressChain } from '../../crypto/cert-compressor.js'
+import { MAX_CHAIN_CERTIFICATES, decompressChain } from '../../crypto/cert-compressor.js'
 import { QuicError, QuicErrorCode } from '../../errors.js'
 import { HandshakeMessage } from '../../wire/handshake-message.js'
 import { Tag } from '../../wire/tags.js'
 
 const none = new Uint8Array(0)
+/** Server nonces kept from stateless rejections; a client uses them one a connection. */
+const MAX_SERVER_NONCES = 8
+
+/** A {@link CachedServerState} in a form for JSON: bytes in base64, times in seconds since the UNIX epoch. */
+export interface SavedServerState {
+  serverConfig: string
+  expirySeconds: number
+  sourceAddressToken: string
+  /** DER, leaf first. */
+  chain: string[]
+  signature: string
+  /** SHA-256 of the hello that the signature answers. */
+  chloHash: string
+  /** A SignedCertificateTimestampList; empty if there is none. */
+  timestamps: string
+}
 
 /** The state for one server. Times are seconds since the UNIX epoch. */
 export class CachedServerState {
@@ -18,9 +34,27 @@ export class CachedServerState {
   private certificates: readonly Uint8Array[] = []
   private proof: Uint8Array = none
   private hash: Uint8Array = none
+  private sct: Uint8Array = none
   private valid = false
+  private token: Uint8Array = none
+  private readonly serverNonces: Uint8Array[] = []
+  /** Called after whatever is to be kept has changed. */
+  onChange: (() => void) | undefined
+
   /** The latest source-address token; empty if there is none. */
-  sourceAddressToken: Uint8Array = none
+  get sourceAddressToken(): Uint8Array {
+    return this.token
+  }
+
+  set sourceAddressToken(token: Uint8Array) {
+    this.token = token
+    this.onChange?.()
+  }
+
+  /** What certificate transparency logs say about the leaf, as the server passed it on; empty if there is nothing. */
+  get timestamps(): Uint8Array {
+    return this.sct
+  }
 
   /** The server config, undefined if there is none. */
   get serverConfig(): HandshakeMessage | undefined {
@@ -60,6 +94,18 @@ export class CachedServerState {
   /** Notes that the proof has been verified. */
   markProofValid(): void {
     this.valid = true
+    this.onChange?.()
+  }
+
+  /** Keeps the server nonce of a stateless rejection: it is for the next connection. */
+  addServerNonce(nonce: Uint8Array): void {
+    this.serverNonces.push(nonce)
+    if (this.serverNonces.length > MAX_SERVER_NONCES) this.serverNonces.shift()
+  }
+
+  /** Takes the oldest nonce of {@link addServerNonce}; empty if there is none. */
+  takeServerNonce(): Uint8Array {
+    return this.serverNonces.shift() ?? none
   }
 
   /** Forgets the server config: it turned out unusable, and the server shall send another. */
@@ -67,39 +113,92 @@ export class CachedServerState {
     this.config = undefined
     this.configBytes = none
     this.valid = false
+    this.serverNonces.length = 0
+    this.onChange?.()
   }
 
   /** Forgets everything. */
   clear(): void {
-    this.forgetServerConfig()
     this.clearProof()
-    this.sourceAddressToken = none
+    this.token = none
+    this.forgetServerConfig()
+  }
+
+  /** What is worth keeping beyond this process; undefined if that is nothing. */
+  save(): SavedServerState | undefined {
+    if (this.config === undefined && this.token.length === 0) return undefined
+    return {
+      serverConfig: toText(this.configBytes),
+      expirySeconds: this.expirySeconds,
+      sourceAddressToken: toText(this.token),
+      chain: this.certificates.map(toText),
+      signature: toText(this.proof),
+      chloHash: toText(this.hash),
+      timestamps: toText(this.sct)
+    }
+  }
+
+  /**
+   * Brings back what {@link save} gave, as read from anywhere. The proof counts as not verified yet.
+   *
+   * @returns undefined if it is damaged
+   */
+  static restore(saved: unknown): CachedServerState | undefined {
+    const { serverConfig, expirySeconds, sourceAddressToken, chain, signature, chloHash, timestamps } = (saved ??
+      {}) as Record<keyof SavedServerState, unknown>
+    const texts = [serverConfig, sourceAddressToken, signature, chloHash, timestamps]
+    const sound = texts.every(isText) && Array.isArray(chain) && chain.every(isText) && Number.isFinite(expirySeconds)
+    if (!sound || chain.length > MAX_CHAIN_CERTIFICATES) return undefined
+    const state = new CachedServerState()
+    const [configBytes, token, proof, hash, sct] = texts.map(fromText) as [Buffer, Buffer, Buffer, Buffer, Buffer]
+    try {
+      if (configBytes.length > 0) state.config = parseConfig(configBytes)
+    } catch {
+      return undefined
+    }
+    state.configBytes = configBytes
+    state.expirySeconds = expirySeconds as number
+    state.token = token
+    state.certificates = chain.map(fromText)
+    state.proof = proof
+    state.hash = hash
+    state.sct = sct
+    return state
   }
 
   /**
    * Takes what a REJ or SCUP brings. A proof that differs from the one before has to be verified (again).
    *
    * @param chloHash SHA-256 of the hello that the message answers
+   * @param announced the certificates that the hello listed in CCRT, which the message may leave out
    * @throws QuicError CRYPTO_MESSAGE_PARAMETER_NOT_FOUND (no SCFG), INVALID_CRYPTO_MESSAGE_PARAMETER (a SCFG that is
    *   none or never ends, a proof without its chain or the other way round, a broken chain),
    *   CRYPTO_SERVER_CONFIG_EXPIRED
    */
-  update(message: HandshakeMessage, chloHash: Uint8Array, wallSeconds: number): void {
+  update(
+    message: HandshakeMessage,
+    chloHash: Uint8Array,
+    wallSeconds: number,
+    announced: readonly Uint8Array[] = this.certificates
+  ): void {
     const scfg = message.get(Tag.SCFG)
     if (scfg === undefined) throw new QuicError(QuicErrorCode.CRYPTO_MESSAGE_PARAMETER_NOT_FOUND, 'Missing SCFG')
     this.setServerConfig(scfg, message.get(Tag.STTL)?.length === 8 ? message.uint64(Tag.STTL) : undefined, wallSeconds)
     const token = message.get(Tag.STK)
-    if (token !== undefined) this.sourceAddressToken = token
+    if (token !== undefined) this.token = token
 
     const signature = message.get(Tag.PROF)
     const chain = message.get(Tag.CRT)
     if (signature !== undefined && chain !== undefined) {
-      this.setProof(decompress(chain), chloHash, signature)
+      this.setProof(decompress(chain, announced), chloHash, signature)
+      this.sct = message.get(Tag.CSCT) ?? none
+      this.onChange?.()
       return
     }
     // Another config may have come without a proof; the old proof must not stand for it.
     this.valid = false
     this.clearProof()
+    this.onChange?.()
     if (signature !== undefined) throw invalid('Certificate missing')
     if (chain !== undefined) throw invalid('Proof missing')
   }
@@ -133,7 +232,20 @@ export class CachedServerState {
     this.certificates = []
     this.proof = none
     this.hash = none
+    this.sct = none
   }
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string'
+}
+
+function toText(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64')
+}
+
+function fromText(text: string): Buffer {
+  return Buffer.from(text, 'base64')
 }
 
 function parseConfig(bytes: Uint8Array): HandshakeMessage {
@@ -149,9 +261,9 @@ function expiryOf(config: HandshakeMessage): number {
   return config.uint64(Tag.EXPY)!
 }
 
-function decompress(chain: Uint8Array): Uint8Array[] {
+function decompress(chain: Uint8Array, known: readonly Uint8Array[]): Uint8Array[] {
   try {
-    return decompressChain(chain)
+    return decompressChain(chain, known)
   } catch (error) {
     const why = error instanceof QuicError ? `: ${error.details}` : ''
     throw invalid(`Certificate data invalid${why}`)

@@ -2,7 +2,7 @@
  * Client hellos: the inchoate one that asks for a server config, and the full one that agrees on keys
  * (quic_crypto_client_config.cc, FillInchoateClientHello and FillClientHello).
  */
-import { fnv1a64 } from '../../crypto/fnv.js'
+import { certificateHash } from '../../crypto/cert-compressor.js'
 import type { KeyExchange, KeyExchangeName } from '../../crypto/key-exchange.js'
 import { createKeyExchange } from '../../crypto/key-exchange.js'
 import type { AeadName } from '../../crypto/protection.js'
@@ -105,7 +105,7 @@ export function buildFullHello(
     .setUint32(Tag.KEXS, tagOf(exchange))
     .set(Tag.NONC, clientNonce)
     .set(Tag.PUBS, keyExchange.publicValue)
-    .set(Tag.XLCT, leafHash(leaf))
+    .set(Tag.XLCT, certificateHash(leaf))
   if (serverNonce.length > 0) chlo.set(Tag.SNO, serverNonce)
   chlo.minimumSize = MIN_CLIENT_HELLO_SIZE
   checkFits(chlo, host)
@@ -128,6 +128,8 @@ function commonHello(host: HandshakeHost, options: ClientHelloOptions, cached: C
   chlo.set(Tag.NONP, host.helper.randomBytes(PROOF_NONCE_LENGTH))
   chlo.setUint32List(Tag.PDMD, [TAG_X509])
   chlo.set(Tag.CSCT, new Uint8Array(0))
+  // The server need not send again what it sent before.
+  if (cached.chain.length > 0) chlo.set(Tag.CCRT, Buffer.concat(cached.chain.map(certificateHash)))
   return chlo
 }
 
@@ -143,12 +145,6 @@ function makeClientNonce(host: HandshakeHost, orbit: Uint8Array): Uint8Array {
   const time = Buffer.alloc(4)
   time.writeUInt32BE(host.helper.wallSeconds() >>> 0)
   return Buffer.concat([time, orbit, host.helper.randomBytes(NONCE_RANDOM_LENGTH)])
-}
-
-function leafHash(certificate: Uint8Array): Uint8Array {
-  const hash = Buffer.alloc(8)
-  hash.writeBigUInt64LE(fnv1a64(certificate))
-  return hash
 }
 
 function tagList(scfg: HandshakeMessage, tag: number): number[] {

@@ -15,6 +15,7 @@ import { certifiedChain } from './certified-chain.js'
 import type { ServerConfig, ServerConfigs } from './server-config.js'
 import type { ServerNonces } from './server-nonce.js'
 import type { SourceAddressTokens } from './source-address-token.js'
+import type { ClientNonces } from './strike-register.js'
 
 /** Length of NONC in bytes. */
 export const CLIENT_NONCE_LENGTH = 32
@@ -25,7 +26,20 @@ export interface ServerHandshakeSecrets {
   readonly proofSource: ProofSource
   readonly tokens: SourceAddressTokens
   readonly serverNonces: ServerNonces
+  /**
+   * Keeps hellos that begin with data (0-RTT) from being accepted twice. Without it somebody who recorded one can have
+   * the server answer it again, and carry out its requests again.
+   */
+  readonly clientNonces?: ClientNonces | undefined
+  /** No hello is accepted at first sight: no data ever comes before a round trip. */
+  readonly refuseEarlyData?: boolean | undefined
 }
+
+/** What the check of a hello needs to know about where it came from. */
+export type ClientHelloContext = Pick<
+  HandshakeHost,
+  'version' | 'supportedVersions' | 'peerAddress' | 'helper' | 'currentDatagramLength'
+>
 
 /** A client hello that breaks no rule. It may be accepted if there are no `reasons` and a `config`. */
 export interface CheckedClientHello {
@@ -41,13 +55,15 @@ export interface CheckedClientHello {
 /**
  * Checks a CHLO.
  *
+ * @param useNonces false only asks: the hello's nonces stay as good as they were
  * @throws QuicError VERSION_NEGOTIATION_MISMATCH, CRYPTO_INVALID_VALUE_LENGTH (below 1024 bytes),
  *   INVALID_CRYPTO_MESSAGE_PARAMETER (VER, SNI), UNSUPPORTED_PROOF_DEMAND, HANDSHAKE_FAILED (no certificate to show)
  */
 export function checkClientHello(
   chlo: HandshakeMessage,
-  host: HandshakeHost,
-  secrets: ServerHandshakeSecrets
+  host: ClientHelloContext,
+  secrets: ServerHandshakeSecrets,
+  useNonces = true
 ): CheckedClientHello {
   checkVersion(chlo, host)
   if (chlo.size < MIN_CLIENT_HELLO_SIZE) {
@@ -78,31 +94,49 @@ export function checkClientHello(
     reasons.push(RejectReason.SERVER_CONFIG_INCHOATE_HELLO_FAILURE)
   } else {
     if (tokenProblem !== undefined) reasons.push(tokenProblem)
-    checkFullHello(chlo, host, secrets.serverNonces, certifiedKey, reasons)
+    checkFullHello(chlo, certifiedKey, reasons)
+    const missing = reasons.length === 0 && needsServerNonce(host, secrets) && !hasServerNonce(chlo)
+    const problem = missing
+      ? RejectReason.SERVER_NONCE_REQUIRED_FAILURE
+      : useNonces && reasons.length === 0
+        ? useNonce(chlo, config, host, secrets)
+        : undefined
+    if (problem !== undefined) reasons.push(problem)
   }
   return { serverName, addressProven: tokenProblem === undefined, config, certifiedKey, reasons }
 }
 
-function checkFullHello(
-  chlo: HandshakeMessage,
-  host: HandshakeHost,
-  serverNonces: ServerNonces,
-  certifiedKey: CertifiedKey,
-  reasons: RejectReason[]
-): void {
+function checkFullHello(chlo: HandshakeMessage, certifiedKey: CertifiedKey, reasons: RejectReason[]): void {
   const expectedLeaf = chlo.get(Tag.XLCT)
   if (expectedLeaf === undefined || Buffer.compare(expectedLeaf, certifiedChain(certifiedKey).leafHash) !== 0) {
     reasons.push(RejectReason.INVALID_EXPECTED_LEAF_CERTIFICATE)
   }
   if (chlo.require(Tag.NONC).length !== CLIENT_NONCE_LENGTH) reasons.push(RejectReason.CLIENT_NONCE_INVALID_FAILURE)
-  // With diversification a replayed hello meets fresh server keys; without it only a server nonce keeps replays out.
-  if (host.version.traits.diversification) return
-  const serverNonce = chlo.get(Tag.SNO)
-  const problem =
-    serverNonce === undefined || serverNonce.length === 0
-      ? RejectReason.SERVER_NONCE_REQUIRED_FAILURE
-      : serverNonces.use(serverNonce, host.helper.wallSeconds())
-  if (problem !== undefined) reasons.push(problem)
+}
+
+function hasServerNonce(chlo: HandshakeMessage): boolean {
+  return (chlo.get(Tag.SNO)?.length ?? 0) > 0
+}
+
+// Without diversification a replayed hello would meet the very server keys of the first time.
+function needsServerNonce(host: ClientHelloContext, secrets: ServerHandshakeSecrets): boolean {
+  return !host.version.traits.diversification || secrets.refuseEarlyData === true
+}
+
+/**
+ * Makes sure that the hello is not accepted a second time: by the server nonce of a rejection that it answers, or, where
+ * it comes at first sight, by its own nonce.
+ */
+function useNonce(
+  chlo: HandshakeMessage,
+  config: ServerConfig,
+  host: ClientHelloContext,
+  secrets: ServerHandshakeSecrets
+): RejectReason | undefined {
+  const wallSeconds = host.helper.wallSeconds()
+  if (!hasServerNonce(chlo)) return secrets.clientNonces?.use(chlo.require(Tag.NONC), config, wallSeconds)
+  const matters = needsServerNonce(host, secrets) || secrets.clientNonces !== undefined
+  return matters ? secrets.serverNonces.use(chlo.require(Tag.SNO), wallSeconds) : undefined
 }
 
 /**
@@ -110,7 +144,7 @@ function checkFullHello(
  * the client wanted, somebody else wrote that negotiation packet. A version that nobody speaks, such as four zero bytes
  * of clients that mean "none", passes.
  */
-function checkVersion(chlo: HandshakeMessage, host: HandshakeHost): void {
+function checkVersion(chlo: HandshakeMessage, host: ClientHelloContext): void {
   const preferred = chlo.get(Tag.VER)
   if (preferred === undefined || preferred.length !== 4) throw invalid('client hello missing version list')
   const tag = chlo.uint32(Tag.VER)

@@ -2,13 +2,13 @@
  * Rejections: what a client needs for its next hello (quic_crypto_server_config.cc, BuildRejection).
  */
 import { createHash } from 'node:crypto'
+import type { CertifiedKey } from '../../crypto/proof.js'
 import { signedProofData } from '../../crypto/proof.js'
 import { QuicError, QuicErrorCode } from '../../errors.js'
 import { HandshakeMessage } from '../../wire/handshake-message.js'
 import { MessageTag, Tag } from '../../wire/tags.js'
-import type { HandshakeHost } from '../handshake.js'
 import { certifiedChain } from './certified-chain.js'
-import type { CheckedClientHello, ServerHandshakeSecrets } from './client-hello-check.js'
+import type { CheckedClientHello, ClientHelloContext, ServerHandshakeSecrets } from './client-hello-check.js'
 
 /** How many times the bytes that came the proof may have before an address is proven (kMultiplier). */
 const AMPLIFICATION = 3
@@ -22,37 +22,88 @@ const REJECTION_OVERHEAD = 166
  * the proof if the client's address is proven or the proof is small next to the packet that the CHLO came in. Signs
  * at most once, and not at all where the chain alone is too large.
  *
+ * @param retryId makes it a stateless rejection: the 8 bytes of the connection id with which the client is to come back
  * @throws QuicError HANDSHAKE_FAILED if the proof cannot be made
  */
 export function buildRejection(
   chlo: HandshakeMessage,
   checked: CheckedClientHello,
-  host: HandshakeHost,
-  secrets: ServerHandshakeSecrets
+  host: ClientHelloContext,
+  secrets: ServerHandshakeSecrets,
+  retryId?: Uint8Array
 ): HandshakeMessage {
-  const config = secrets.configs.primary
   const wallSeconds = host.helper.wallSeconds()
-  const rej = new HandshakeMessage(MessageTag.REJ)
-    .set(Tag.SCFG, config.bytes)
-    .set(Tag.STK, secrets.tokens.issue(host.peerAddress.address, wallSeconds, chlo.get(Tag.STK)))
+  const rej = new HandshakeMessage(retryId === undefined ? MessageTag.REJ : MessageTag.SREJ)
+  if (retryId !== undefined) rej.set(Tag.RCID, retryId)
+  setServerConfig(rej, chlo, host, secrets)
     .set(Tag.SNO, secrets.serverNonces.issue(wallSeconds))
     .setUint32List(Tag.RREJ, checked.reasons)
-    .setUint64(Tag.STTL, Math.max(0, config.expirySeconds - wallSeconds))
 
+  const { certifiedKey: key, addressProven } = checked
+  const chain = certifiedChain(key).compressedFor(chlo.get(Tag.CCRT))
+  const timestamps = timestampsFor(chlo, key)
   const budget = AMPLIFICATION * (host.currentDatagramLength - FRAMING_OVERHEAD) - REJECTION_OVERHEAD
-  const chain = certifiedChain(checked.certifiedKey).compressed
-  if (!checked.addressProven && chain.length >= budget) return rej
-  const signature = sign(checked, chlo, config.bytes)
-  if (checked.addressProven || chain.length + signature.length < budget) {
-    rej.set(Tag.CRT, chain).set(Tag.PROF, signature)
-  }
+  const left = addressProven ? Infinity : budget - chain.length - (timestamps?.length ?? 0)
+  if (left <= 0) return rej
+  const signature = sign(key, hashOf(chlo), secrets.configs.primary.bytes)
+  if (signature.length < left) setProof(rej, chain, signature, timestamps)
   return rej
 }
 
-function sign(checked: CheckedClientHello, chlo: HandshakeMessage, scfg: Uint8Array): Uint8Array {
-  const chloHash = createHash('sha256').update(chlo.serialize()).digest()
+/**
+ * SCUP: what a connected client may begin its next connection with.
+ *
+ * @param chlo the hello that was accepted
+ * @throws QuicError HANDSHAKE_FAILED if the proof cannot be made
+ */
+export function buildServerConfigUpdate(
+  chlo: HandshakeMessage,
+  key: CertifiedKey,
+  host: ClientHelloContext,
+  secrets: ServerHandshakeSecrets
+): HandshakeMessage {
+  const scup = setServerConfig(new HandshakeMessage(MessageTag.SCUP), chlo, host, secrets)
+  const chain = certifiedChain(key).compressedFor(chlo.get(Tag.CCRT))
+  const signature = sign(key, hashOf(chlo), secrets.configs.primary.bytes)
+  setProof(scup, chain, signature, timestampsFor(chlo, key))
+  return scup
+}
+
+function setServerConfig(
+  message: HandshakeMessage,
+  chlo: HandshakeMessage,
+  host: ClientHelloContext,
+  { configs, tokens }: ServerHandshakeSecrets
+): HandshakeMessage {
+  const wallSeconds = host.helper.wallSeconds()
+  return message
+    .set(Tag.SCFG, configs.primary.bytes)
+    .set(Tag.STK, tokens.issue(host.peerAddress.address, wallSeconds, chlo.get(Tag.STK)))
+    .setUint64(Tag.STTL, Math.max(0, configs.primary.expirySeconds - wallSeconds))
+}
+
+function setProof(
+  message: HandshakeMessage,
+  chain: Uint8Array,
+  signature: Uint8Array,
+  timestamps: Uint8Array | undefined
+): void {
+  message.set(Tag.CRT, chain).set(Tag.PROF, signature)
+  if (timestamps !== undefined) message.set(Tag.CSCT, timestamps)
+}
+
+/** What the logs say about the certificate, for clients that ask. */
+function timestampsFor(chlo: HandshakeMessage, key: CertifiedKey): Uint8Array | undefined {
+  return chlo.has(Tag.CSCT) ? key.timestamps : undefined
+}
+
+function hashOf(chlo: HandshakeMessage): Uint8Array {
+  return createHash('sha256').update(chlo.serialize()).digest()
+}
+
+function sign(key: CertifiedKey, chloHash: Uint8Array, scfg: Uint8Array): Uint8Array {
   try {
-    return checked.certifiedKey.sign(signedProofData(chloHash, scfg))
+    return key.sign(signedProofData(chloHash, scfg))
   } catch {
     throw new QuicError(QuicErrorCode.HANDSHAKE_FAILED, 'Failed to get proof')
   }

@@ -34,6 +34,8 @@ export interface ServerConfigOptions {
   keyExchanges: readonly KeyExchangeName[]
   /** How long clients may use it; 180 days unless told otherwise. */
   lifetimeSeconds?: number
+  /** When it may become the primary one, seconds since the UNIX epoch; now unless told otherwise. */
+  primaryFrom?: number
 }
 
 /** A server config with its private keys in a form for JSON: keep it as secret as a private key. */
@@ -42,6 +44,8 @@ export interface SavedServerConfig {
   scfg: string
   /** Private keys, hexadecimal, by key exchange. */
   privateKeys: Partial<Record<KeyExchangeName, string>>
+  /** Seconds since the UNIX epoch. */
+  primaryFrom?: number
 }
 
 /** One server config, ready to agree on keys. Immutable. */
@@ -56,23 +60,31 @@ export class ServerConfig {
     /** In the order advertised. */
     readonly keyExchanges: readonly KeyExchange[],
     /** EXPY, seconds since the UNIX epoch. */
-    readonly expirySeconds: number
+    readonly expirySeconds: number,
+    /** OBIT, 8 bytes: what client nonces for this config have in common. */
+    readonly orbit: Uint8Array,
+    /** From when on it may be given out, seconds since the UNIX epoch (PRIMARY_TIME of the reference). */
+    readonly primaryFrom: number,
+    /** Made by this process and not by an earlier or another one. */
+    readonly fresh: boolean
   ) {}
 
   /** Makes a new config with new keys. */
   static generate(o: ServerConfigOptions): ServerConfig {
     const keyExchanges = o.keyExchanges.map((name) => createKeyExchange(name, o.random))
     const expirySeconds = o.wallSeconds + (o.lifetimeSeconds ?? DEFAULT_LIFETIME_SECONDS)
+    const orbit = o.random(ORBIT_LENGTH)
     const scfg = new HandshakeMessage(MessageTag.SCFG)
       .setUint32List(Tag.KEXS, o.keyExchanges.map(tagOf))
       .setUint32List(Tag.AEAD, o.aeads.map(tagOf))
       .setLength24List(Tag.PUBS, keyExchanges.map((exchange) => exchange.publicValue))
       .setUint64(Tag.EXPY, expirySeconds)
-      .set(Tag.OBIT, o.random(ORBIT_LENGTH))
+      .set(Tag.OBIT, orbit)
     // The id follows from everything else, so that it changes whenever anything does.
     const id = createHash('sha256').update(scfg.serialize()).digest().subarray(0, ID_LENGTH)
     scfg.set(Tag.SCID, id)
-    return new ServerConfig(scfg.serialize(), id, [...o.aeads], keyExchanges, expirySeconds)
+    const from = o.primaryFrom ?? o.wallSeconds
+    return new ServerConfig(scfg.serialize(), id, [...o.aeads], keyExchanges, expirySeconds, orbit, from, true)
   }
 
   /**
@@ -83,17 +95,18 @@ export class ServerConfig {
   static restore(saved: SavedServerConfig): ServerConfig {
     const bytes = fromHex(saved.scfg, 'the SCFG message')
     try {
-      return ServerConfig.fromMessage(bytes, saved.privateKeys)
+      return ServerConfig.fromMessage(bytes, saved)
     } catch (error) {
       if (error instanceof ServerConfigError) throw error
       throw new ServerConfigError(`the saved server config is damaged: ${(error as Error).message}`)
     }
   }
 
-  private static fromMessage(bytes: Uint8Array, privateKeys: SavedServerConfig['privateKeys']): ServerConfig {
+  private static fromMessage(bytes: Uint8Array, { privateKeys, primaryFrom }: SavedServerConfig): ServerConfig {
     const scfg = HandshakeMessage.parse(bytes)
     if (scfg.tag !== MessageTag.SCFG) throw new ServerConfigError('the saved server config is no SCFG message')
-    if (scfg.require(Tag.OBIT).length !== ORBIT_LENGTH) throw new ServerConfigError('its OBIT has not 8 bytes')
+    const orbit = scfg.require(Tag.OBIT)
+    if (orbit.length !== ORBIT_LENGTH) throw new ServerConfigError('its OBIT has not 8 bytes')
     scfg.require(Tag.EXPY)
     const aeads = names(scfg, Tag.AEAD, knownAeads) as AeadName[]
     const kinds = names(scfg, Tag.KEXS, knownKeyExchanges) as KeyExchangeName[]
@@ -107,14 +120,17 @@ export class ServerConfig {
       }
       return exchange
     })
-    return new ServerConfig(bytes, scfg.require(Tag.SCID), aeads, keyExchanges, scfg.uint64(Tag.EXPY)!)
+    const from = primaryFrom ?? 0
+    if (typeof from !== 'number') throw new ServerConfigError('primaryFrom is not a number')
+    const expiry = scfg.uint64(Tag.EXPY)!
+    return new ServerConfig(bytes, scfg.require(Tag.SCID), aeads, keyExchanges, expiry, orbit, from, false)
   }
 
   /** The config and its private keys, to be kept across restarts: clients that hold it then need no new one. */
   serialize(): SavedServerConfig {
     const privateKeys: SavedServerConfig['privateKeys'] = {}
     for (const exchange of this.keyExchanges) privateKeys[exchange.name] = toHex(privateKeyOf(exchange))
-    return { scfg: toHex(this.bytes), privateKeys }
+    return { scfg: toHex(this.bytes), privateKeys, primaryFrom: this.primaryFrom }
   }
 
   /** The key exchange of that name, undefined if the config has none. */
@@ -126,14 +142,38 @@ export class ServerConfig {
 /**
  * The configs that a server honours. Rejections give out the primary one; clients may come with any of them.
  */
-export class ServerConfigs {
-  private readonly byId = new Map<string, ServerConfig>()
+export class ServerConfigs implements Iterable<ServerConfig> {
+  private byId = new Map<string, ServerConfig>()
+  private current: ServerConfig
 
-  constructor(
-    readonly primary: ServerConfig,
-    others: readonly ServerConfig[] = []
-  ) {
+  constructor(primary: ServerConfig, others: readonly ServerConfig[] = []) {
+    this.current = primary
     for (const config of [...others, primary]) this.byId.set(toHex(config.id), config)
+  }
+
+  /** The one that rejections give out. */
+  get primary(): ServerConfig {
+    return this.current
+  }
+
+  [Symbol.iterator](): Iterator<ServerConfig> {
+    return this.byId.values()
+  }
+
+  /**
+   * Goes on with these configs, at least one, of which the latest whose time has come is the primary one, and if none's
+   * has, the earliest (SelectNewPrimaryConfig). A config that is known already stays the same object.
+   *
+   * @param wallSeconds now, since the UNIX epoch
+   * @returns whether another config is the primary one now
+   */
+  use(configs: readonly ServerConfig[], wallSeconds: number): boolean {
+    const before = this.current
+    const kept = configs.map((config) => this.byId.get(toHex(config.id)) ?? config)
+    kept.sort((a, b) => a.primaryFrom - b.primaryFrom || Buffer.compare(a.id, b.id))
+    this.current = kept.findLast((config) => config.primaryFrom <= wallSeconds) ?? kept[0]!
+    this.byId = new Map(kept.map((config) => [toHex(config.id), config]))
+    return this.current !== before
   }
 
   /** The config that a client names in SCID, undefined if it is not one of ours. */

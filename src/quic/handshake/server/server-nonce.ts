@@ -6,21 +6,25 @@
  */
 import { RejectReason } from '../../wire/tags.js'
 import { SecretBox } from './secret-box.js'
+import { StrikeRegister, nonceSeconds } from './strike-register.js'
 
 const RANDOM_LENGTH = 20
 const PLAINTEXT_LENGTH = 4 + RANDOM_LENGTH
 const WINDOW_SECONDS = 120
-/** Nonces remembered as used; beyond that, new ones are refused until old ones have run out. */
-const MAX_USED = 1024
 
-/** Issues nonces and, for versions that know no other protection from replay, accepts each of them once. */
+/** Issues nonces, and accepts each of them once. */
 export class ServerNonces {
   private readonly box: SecretBox
-  /** Random parts of nonces used, with when they were issued; a Map keeps the order in which they came. */
-  private readonly used = new Map<string, number>()
+  private register: StrikeRegister | undefined
 
-  /** @param random gives that many unpredictable bytes; also makes the key, so nonces end with the process */
-  constructor(private readonly random: (length: number) => Uint8Array) {
+  /**
+   * @param random gives that many unpredictable bytes; also makes the key, so nonces end with the process
+   * @param maxUsed nonces remembered as used; beyond that the oldest are refused (default 65,536)
+   */
+  constructor(
+    private readonly random: (length: number) => Uint8Array,
+    private readonly maxUsed?: number
+  ) {
     this.box = new SecretBox(random(16), random)
   }
 
@@ -37,17 +41,19 @@ export class ServerNonces {
     const plaintext = this.box.open(nonce)
     if (plaintext === undefined) return RejectReason.SERVER_NONCE_DECRYPTION_FAILURE
     if (plaintext.length !== PLAINTEXT_LENGTH) return RejectReason.SERVER_NONCE_INVALID_FAILURE
-    const opened = Buffer.from(plaintext.buffer, plaintext.byteOffset, plaintext.length)
-    const issued = opened.readUInt32BE(0)
-    if (Math.abs(wallSeconds - issued) > WINDOW_SECONDS) return RejectReason.SERVER_NONCE_INVALID_TIME_FAILURE
-    const key = opened.toString('latin1', 4)
-    if (this.used.has(key)) return RejectReason.SERVER_NONCE_NOT_UNIQUE_FAILURE
-    for (const [old, when] of this.used) {
-      if (wallSeconds - when <= WINDOW_SECONDS) break
-      this.used.delete(old)
+    this.register ??= new StrikeRegister({
+      wallSeconds,
+      windowSeconds: WINDOW_SECONDS,
+      maxEntries: this.maxUsed,
+      hasPredecessor: false
+    })
+    switch (this.register.insert(nonceSeconds(plaintext), plaintext.subarray(4), wallSeconds)) {
+      case 'time':
+        return RejectReason.SERVER_NONCE_INVALID_TIME_FAILURE
+      case 'used':
+        return RejectReason.SERVER_NONCE_NOT_UNIQUE_FAILURE
+      default:
+        return undefined
     }
-    if (this.used.size >= MAX_USED) return RejectReason.SERVER_NONCE_NOT_UNIQUE_FAILURE
-    this.used.set(key, issued)
-    return undefined
   }
 }

@@ -14,7 +14,8 @@ const FORMAT = 1
 const ENTRY_SIZE = 20
 /** Addresses that a token remembers: a client that moves between networks stays known in each. */
 const MAX_ENTRIES = 5
-const LIFETIME_SECONDS = 24 * 3600
+/** How long a token is good, seconds. */
+export const TOKEN_LIFETIME_SECONDS = 24 * 3600
 const FUTURE_SECONDS = 3600
 const LABEL = Buffer.from('QUIC source address token key', 'latin1')
 
@@ -26,13 +27,28 @@ export interface SourceAddressTokens {
   check(token: Uint8Array, address: string, wallSeconds: number): RejectReason | undefined
 }
 
-/** Tokens under a key that follows from a secret, so that servers which share the secret accept each other's. */
+/**
+ * Tokens under keys that follow from secrets, so that servers which share the secrets accept each other's. New tokens
+ * are made with the first; tokens of the others are still good, so that secrets can be replaced one after the other.
+ */
 export class SecretSourceAddressTokens implements SourceAddressTokens {
-  private readonly box: SecretBox
+  private boxes: readonly SecretBox[]
 
   /** @param secret any unpredictable bytes; tokens of the same secret stay valid across restarts */
-  constructor(secret: Uint8Array, random: (length: number) => Uint8Array) {
-    this.box = new SecretBox(hkdf(secret, new Uint8Array(0), LABEL, 16), random)
+  constructor(
+    secret: Uint8Array | readonly Uint8Array[],
+    private readonly random: (length: number) => Uint8Array
+  ) {
+    this.boxes = this.boxesOf(secret instanceof Uint8Array ? [secret] : secret)
+  }
+
+  /** Goes on with these secrets, at least one; see the class. */
+  setSecrets(secrets: readonly Uint8Array[]): void {
+    this.boxes = this.boxesOf(secrets)
+  }
+
+  private boxesOf(secrets: readonly Uint8Array[]): SecretBox[] {
+    return secrets.map((secret) => new SecretBox(hkdf(secret, new Uint8Array(0), LABEL, 16), this.random))
   }
 
   issue(address: string, wallSeconds: number, previous?: Uint8Array): Uint8Array {
@@ -43,11 +59,11 @@ export class SecretSourceAddressTokens implements SourceAddressTokens {
       const known = entries.some((other) => sameAddress(other, entry))
       if (!known && checkTime(entry, wallSeconds) === undefined) entries.push(entry)
     }
-    return this.box.seal(Buffer.concat([Uint8Array.of(FORMAT), ...entries]))
+    return this.boxes[0]!.seal(Buffer.concat([Uint8Array.of(FORMAT), ...entries]))
   }
 
   check(token: Uint8Array, address: string, wallSeconds: number): RejectReason | undefined {
-    const plaintext = this.box.open(token)
+    const plaintext = this.open(token)
     if (plaintext === undefined) return RejectReason.SOURCE_ADDRESS_TOKEN_DECRYPTION_FAILURE
     const entries = parseEntries(plaintext)
     if (entries === undefined) return RejectReason.SOURCE_ADDRESS_TOKEN_PARSE_FAILURE
@@ -63,8 +79,16 @@ export class SecretSourceAddressTokens implements SourceAddressTokens {
   }
 
   private entries(token: Uint8Array): Uint8Array[] | undefined {
-    const plaintext = this.box.open(token)
+    const plaintext = this.open(token)
     return plaintext && parseEntries(plaintext)
+  }
+
+  private open(token: Uint8Array): Uint8Array | undefined {
+    for (const box of this.boxes) {
+      const plaintext = box.open(token)
+      if (plaintext !== undefined) return plaintext
+    }
+    return undefined
   }
 }
 
@@ -86,7 +110,7 @@ function writeEntry(address: Uint8Array, wallSeconds: number): Uint8Array {
 function checkTime(entry: Uint8Array, wallSeconds: number): RejectReason | undefined {
   const issued = ((entry[16]! << 24) | (entry[17]! << 16) | (entry[18]! << 8) | entry[19]!) >>> 0
   if (issued > wallSeconds + FUTURE_SECONDS) return RejectReason.SOURCE_ADDRESS_TOKEN_CLOCK_SKEW_FAILURE
-  if (wallSeconds > issued + LIFETIME_SECONDS) return RejectReason.SOURCE_ADDRESS_TOKEN_EXPIRED_FAILURE
+  if (wallSeconds > issued + TOKEN_LIFETIME_SECONDS) return RejectReason.SOURCE_ADDRESS_TOKEN_EXPIRED_FAILURE
   return undefined
 }
 
