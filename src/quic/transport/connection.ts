@@ -14,6 +14,7 @@ import { DatagramKind, DatagramPeek, peekDatagram } from '../wire/datagram-peek.
 import { parsePublicReset } from '../wire/public-reset.js'
 import { isReservedVersion, parseVersionNegotiation } from '../wire/version-negotiation.js'
 import type { QuicVersion } from '../wire/versions/version.js'
+import { ConnectionEntropy } from './acks/connection-entropy.js'
 import { ReceivedPacketManager } from './acks/received-packet-manager.js'
 import { ConnectionHandshakeHost, type HandshakenConnection } from './connection-handshake-host.js'
 import type { ConnectionVisitor } from './connection-visitor.js'
@@ -21,6 +22,7 @@ import { CryptoReceiver } from './crypto-receiver.js'
 import { CryptoSendStream } from './crypto-stream.js'
 import { FrameRouter, type FrameRouterOwner } from './frame-router.js'
 import { Liveness } from './liveness.js'
+import { ObservedPacket, type ConnectionObserver } from './observer.js'
 import { MAX_PACKET, PacketReceiver } from './packets/packet-receiver.js'
 import { PacketSender } from './packets/packet-sender.js'
 import type { SessionConnection } from './session-connection.js'
@@ -49,6 +51,8 @@ export interface QuicConnectionOptions {
   onWake(): void
   /** Called once, when the connection is over, after its session. */
   onClosed?(error: QuicError, fromPeer: boolean): void
+  /** Sees what the connection does. */
+  observer?: ConnectionObserver | undefined
   /** UDP payload in bytes; the default is the reference's for the perspective. */
   maxPacketLength?: number
   /** Own receive window of the crypto stream, bytes. */
@@ -77,6 +81,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
   readonly helper: QuicHelper
   readonly aeadProvider: AeadProvider
   readonly session: ConnectionVisitor
+  readonly observer: ConnectionObserver | undefined
   version: QuicVersion
   peerAddress: PeerAddress
   now: Micros
@@ -91,12 +96,14 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
   private readonly receiver: PacketReceiver
   private readonly cryptoSend: CryptoSendStream
   private readonly cryptoReceiver: CryptoReceiver
+  private readonly entropy: ConnectionEntropy | undefined
   private readonly liveness: Liveness
   private readonly router: FrameRouter
   private readonly handshake: CryptoHandshake
   private readonly peek: DatagramPeek
   private readonly onWake: () => void
   private readonly onClosed: QuicConnectionOptions['onClosed']
+  private readonly observed: ObservedPacket | undefined
   private wakeRequested = false
   private silentClose = false
 
@@ -113,9 +120,16 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     this.now = o.now
     this.onWake = o.onWake
     this.onClosed = o.onClosed
+    this.observer = o.observer
+    if (o.observer?.onPacketReceived !== undefined) this.observed = new ObservedPacket(version)
     const framePool = new SentFramePool()
     this.peek = new DatagramPeek(perspective)
-    this.sentPackets = new SentPacketManager({ perspective, framePool, congestion: o.congestion })
+    this.sentPackets = new SentPacketManager({
+      perspective,
+      framePool,
+      congestion: o.congestion,
+      onPacketLost: o.observer?.onPacketLost && ((packetNumber) => o.observer!.onPacketLost!(this.now, packetNumber))
+    })
     this.receiver = new PacketReceiver(
       perspective,
       version,
@@ -127,6 +141,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     this.cryptoSend = new CryptoSendStream(version.traits.cryptoFrames)
     this.cryptoReceiver = new CryptoReceiver(version.traits, o.cryptoWindow)
     this.liveness = new Liveness(perspective, o.now, o.handshakeTimeout)
+    if (o.supportedVersions.some(({ traits }) => traits.entropy)) this.entropy = new ConnectionEntropy(o.helper)
     this.session = o.createSession(this)
     this.sender = new PacketSender({
       perspective,
@@ -141,9 +156,11 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
       received: this.received,
       liveness: this.liveness,
       fates: this,
-      cleartext: this
+      cleartext: this,
+      entropy: this.entropy,
+      observer: o.observer
     })
-    this.router = new FrameRouter(this, this.cryptoSend, this.sentPackets, this.session)
+    this.router = new FrameRouter(this, this.cryptoSend, this.sentPackets, this.session, this.entropy)
     const host = new ConnectionHandshakeHost(this, this.cryptoSend, this.sender, this.receiver)
     this.handshake = o.createHandshake(host)
   }
@@ -236,6 +253,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     try {
       this.processDatagram(from, datagram)
       this.retryUndecryptable()
+      this.observer?.onMetricsUpdated?.(now, this.sentPackets)
     } catch (error) {
       this.closeOn(error)
     }
@@ -245,9 +263,15 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
   private processDatagram(from: PeerAddress, datagram: Uint8Array): void {
     const { peek, connectionId } = this
     this.currentDatagramLength = datagram.length
-    if (!peekDatagram(datagram, 0, datagram.length, peek)) return
+    if (!peekDatagram(datagram, 0, datagram.length, peek)) {
+      this.observer?.onPacketDropped?.(this.now, 'header_parse_error', datagram.length)
+      return
+    }
     const { connectionIdLow: low, connectionIdHigh: high } = peek
-    if (peek.hasConnectionId && (low !== connectionId.low || high !== connectionId.high)) return
+    if (peek.hasConnectionId && (low !== connectionId.low || high !== connectionId.high)) {
+      this.observer?.onPacketDropped?.(this.now, 'unknown_connection_id', datagram.length)
+      return
+    }
     if (peek.kind === DatagramKind.Data) this.processPackets(from, datagram)
     else if (peek.kind === DatagramKind.VersionNegotiation) this.processVersionNegotiation(datagram, peek.bodyStart)
     else this.processPublicReset(datagram, peek.bodyStart)
@@ -259,10 +283,18 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     for (let start = 0; start < datagram.length; start = receiver.header.packetEnd) {
       // Once forward-secure keys are there, no further key will come that could open it.
       const keep = this.sendLevel !== EncryptionLevel.ForwardSecure
-      if (receiver.open(this.now, from, datagram, start, keep)) this.processPacket(from, datagram)
-      else if (receiver.wasReset) this.onReset()
+      if (receiver.open(this.now, from, datagram, start, keep)) {
+        if (this.observed !== undefined) this.tellObserver(this.observed, datagram, start)
+        this.processPacket(from, datagram)
+      } else if (receiver.wasReset) this.onReset()
+      else this.observer?.onPacketDropped?.(this.now, receiver.dropReason, datagram.length - start)
       if (!this.connected || receiver.header.packetEnd <= start) return
     }
+  }
+
+  private tellObserver(packet: ObservedPacket, datagram: Uint8Array, start: number): void {
+    this.receiver.describe(packet, datagram, start)
+    this.observer!.onPacketReceived!(this.now, packet)
   }
 
   private processPacket(from: PeerAddress, datagram: Uint8Array): void {
@@ -279,6 +311,15 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     if (!this.connected) return
     this.received.onPacketReceived(this.now, packetNumber, router.ackEliciting)
     if (router.leastUnacked > 0) this.received.onStopWaiting(router.leastUnacked, packetNumber)
+    if (this.version.traits.entropy) this.settleEntropy(packetNumber)
+  }
+
+  private settleEntropy(packetNumber: number): void {
+    const { router } = this
+    const entropy = this.entropy!
+    entropy.received.record(packetNumber, router.entropyBit)
+    if (router.leastUnacked > 0) entropy.received.onStopWaiting(router.leastUnacked, router.stopWaitingHash)
+    entropy.forget(this.sentPackets.leastUnacked)
   }
 
   private onClientPacket(from: PeerAddress, length: number): void {
@@ -295,6 +336,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
   /** The peer's address changed (quic_connection.cc, StartPeerMigration): later packets go there. */
   private migrate(to: PeerAddress): void {
     if (to.address !== this.peerAddress.address) this.sentPackets.onPathChanged()
+    this.observer?.onPeerAddressChanged?.(this.now, this.peerAddress, to)
     this.peerAddress = to
   }
 
@@ -323,6 +365,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     }
     this.receivedVersionTags = tags
     this.version = version
+    this.observer?.onVersionChanged?.(this.now, version)
     this.peek.longHeaders = version.traits.longHeaders
     this.sender.setVersion(version)
     this.receiver.setVersion(version)
@@ -360,6 +403,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     this.now = now
     try {
       this.checkTimers(now)
+      this.observer?.onMetricsUpdated?.(now, this.sentPackets)
     } catch (error) {
       this.closeOn(error)
     }
@@ -493,6 +537,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     this.closeError = error
     this.sender.stop(notify ? error : undefined)
     this.receiver.clearQueue()
+    this.observer?.onClosed?.(this.now, error, fromPeer, this.session.hasOpenStreams())
     if (notify) this.wake()
     this.session.onConnectionClosed(error, fromPeer)
     this.onClosed?.(error, fromPeer)

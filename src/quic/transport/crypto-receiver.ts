@@ -25,6 +25,7 @@ export class CryptoReceiver {
     this.traits = traits
     this.sequencers = []
     this.limits = []
+    this.announced = 0
   }
 
   private space(level: EncryptionLevel): number {

@@ -27,6 +27,8 @@ const NEW_CONNECTIONS_PER_TURN = 16
 const MAX_STATELESS_QUEUE = 1024
 /** The least UDP payload of a packet with a long header that is worth an answer (quic_dispatcher.cc of later QUICHE). */
 const MIN_LONG_HEADER_DATAGRAM = 1200
+/** The same for Q044 and Q046: quic-go's first packet of Q044 has 1072 bytes. */
+const MIN_NIBBLE_HEADER_DATAGRAM = 1024
 /** With less, a reset would not look like a packet (RFC 9000 section 10.3). */
 const MIN_RESET_RANDOM = 4
 
@@ -160,7 +162,8 @@ export class QuicDispatcher implements QuicEndpoint {
 
   private negotiateVersion(to: PeerAddress, datagram: Uint8Array): void {
     // With long headers only what could be a full first packet is answered, so that forged ones amplify nothing.
-    if (this.peek.form !== HeaderForm.Public && datagram.length < MIN_LONG_HEADER_DATAGRAM) {
+    const least = this.peek.form === HeaderForm.LongPrefixed ? MIN_LONG_HEADER_DATAGRAM : MIN_NIBBLE_HEADER_DATAGRAM
+    if (this.peek.form !== HeaderForm.Public && datagram.length < least) {
       this.stats.datagramsDropped++
       return
     }

@@ -6,6 +6,7 @@ import type { SentPacketManager } from '../recovery/sent-packet-manager.js'
 import type { FrameFateListener } from '../recovery/sent-frame.js'
 import { EncryptionLevel, type Micros } from '../types.js'
 import type { AckFrame, FrameVisitor } from '../wire/frames/frames.js'
+import type { ConnectionEntropy } from './acks/connection-entropy.js'
 import type { ConnectionVisitor } from './connection-visitor.js'
 import type { CryptoSendStream } from './crypto-stream.js'
 
@@ -22,6 +23,9 @@ export class FrameRouter implements FrameVisitor {
   ackEliciting = false
   /** The packet's STOP_WAITING, which takes effect after the whole packet; 0 for none. */
   leastUnacked = 0
+  /** The packet's random bit, and what came with its STOP_WAITING, in versions with entropy. */
+  entropyBit = false
+  stopWaitingHash = 0
   /** Whether the peer closed the connection: what follows in the packet no longer matters. */
   closed = false
 
@@ -34,7 +38,8 @@ export class FrameRouter implements FrameVisitor {
     private readonly owner: FrameRouterOwner,
     private readonly crypto: CryptoSendStream,
     private readonly sentPackets: SentPacketManager,
-    private readonly session: ConnectionVisitor
+    private readonly session: ConnectionVisitor,
+    private readonly entropy: ConnectionEntropy | undefined
   ) {}
 
   begin(now: Micros, packetNumber: number, level: EncryptionLevel): void {
@@ -46,7 +51,9 @@ export class FrameRouter implements FrameVisitor {
     this.closed = false
   }
 
-  onEntropyFlag(_entropy: boolean): void {}
+  onEntropyFlag(entropy: boolean): void {
+    this.entropyBit = entropy
+  }
 
   onPadding(_length: number): void {}
 
@@ -67,15 +74,22 @@ export class FrameRouter implements FrameVisitor {
     this.owner.onCryptoFrame(offset, buffer, start, end)
   }
 
-  onAck(ack: AckFrame): void {
+  onAck(ack: AckFrame, entropyHash: number, truncated: boolean): void {
+    // The sender of a truncated ACK waits to tell the rest.
+    if (truncated) this.ackEliciting = true
     // An older packet that arrives late has nothing new to say (quic_connection.cc, OnAckFrame).
     if (this.closed || this.packetNumber <= this.newestAckPacket) return
+    if (entropyHash >= 0 && this.entropy?.sent.matches(ack, entropyHash) !== true) {
+      throw new QuicError(QuicErrorCode.INVALID_ACK_DATA, 'Invalid entropy')
+    }
     this.newestAckPacket = this.packetNumber
     this.sentPackets.onAck(this.now, ack, this.owner)
   }
 
-  onStopWaiting(leastUnacked: number): void {
-    if (!this.closed) this.leastUnacked = leastUnacked
+  onStopWaiting(leastUnacked: number, entropyHash: number): void {
+    if (this.closed) return
+    this.leastUnacked = leastUnacked
+    this.stopWaitingHash = entropyHash
   }
 
   onRstStream(streamId: number, errorCode: number, finalOffset: number): void {

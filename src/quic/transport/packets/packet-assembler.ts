@@ -13,6 +13,7 @@ import type {
   OutgoingHeader,
   QuicVersion
 } from '../../wire/versions/version.js'
+import type { ObservedPacket } from '../observer.js'
 import type { PacketSink, StreamDataSource } from './packet-sink.js'
 
 const WIDEST_PACKET_NUMBER = 6
@@ -152,6 +153,18 @@ export class PacketAssembler implements PacketSink {
     const numberOffset = codec.finish(batch.buffer, this.headerEnd, header, packetEnd)
     batch.add(packetStart, payloadStart, payloadEnd, header.packetNumber, numberOffset)
     return packetEnd - packetStart
+  }
+
+  /** Tells of the packet that was ended last, before the batch is sealed. */
+  describe(packet: ObservedPacket): void {
+    const { header, batch } = this
+    packet.packetNumber = header.packetNumber
+    packet.packetNumberLength = header.packetNumberLength
+    packet.level = header.level
+    packet.length = batch.payloadEnd[batch.count - 1]! + this.sealers[header.level]!.suffixLength - this.packetStart
+    packet.buffer = batch.buffer
+    packet.payloadStart = this.payloadStart
+    packet.payloadEnd = batch.payloadEnd[batch.count - 1]!
   }
 
   /** Protects the batch. All of its packets are of the last packet's level. */

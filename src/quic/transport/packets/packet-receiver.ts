@@ -13,6 +13,7 @@ import {
   type QuicVersion
 } from '../../wire/versions/version.js'
 import type { ReceivedPacketManager } from '../acks/received-packet-manager.js'
+import type { ObservedPacket, PacketDropReason } from '../observer.js'
 import { PacketOpeners, UNDECRYPTABLE } from './packet-openers.js'
 import { UndecryptableQueue, type QueuedDatagram } from './undecryptable-queue.js'
 
@@ -35,6 +36,8 @@ export class PacketReceiver {
   resetToken: Uint8Array | undefined
   /** Whether the last datagram was such a reset. */
   wasReset = false
+  /** Why {@link open} last answered false. */
+  dropReason: PacketDropReason = 'header_parse_error'
   packetsReceived = 0
   bytesReceived = 0
   undecryptableCount = 0
@@ -74,9 +77,16 @@ export class PacketReceiver {
   open(now: Micros, from: PeerAddress, datagram: Uint8Array, start: number, keepUnopened: boolean): boolean {
     const { header, openers } = this
     this.wasReset = false
+    this.dropReason = 'header_parse_error'
     const codec = this.version.header
-    if (!codec.parse(datagram, start, datagram.length, this.perspective, header)) return false
-    if (header.versionTag !== 0 && header.versionTag !== this.version.tag) return false
+    if (!codec.parse(datagram, start, datagram.length, this.perspective, header)) {
+      return this.checkReset(datagram, start)
+    }
+    if (header.versionTag !== 0 && header.versionTag !== this.version.tag) {
+      this.dropReason = 'unexpected_version'
+      return false
+    }
+    this.dropReason = 'payload_decrypt_error'
     const protector = openers.headerProtectorFor(header)
     if (!codec.reveal(datagram, start, this.perspective, protector, header)) {
       if (protector === undefined && keepUnopened) this.keep(now, from, datagram, start)
@@ -87,7 +97,8 @@ export class PacketReceiver {
     if (number === 0) return this.checkReset(datagram, start)
     if (!this.received.isAwaiting(number)) {
       this.duplicateCount++
-      return false
+      this.dropReason = 'duplicate'
+      return this.checkReset(datagram, start)
     }
     const level = openers.open(datagram, start, header, header.packetEnd, number)
     if (level === UNDECRYPTABLE) {
@@ -111,6 +122,19 @@ export class PacketReceiver {
     this.packetsReceived++
     this.bytesReceived += header.packetEnd - start
     return true
+  }
+
+  /** Tells of the packet that was opened last. */
+  describe(packet: ObservedPacket, datagram: Uint8Array, start: number): void {
+    const { header, openers } = this
+    packet.version = this.version
+    packet.packetNumber = this.packetNumber
+    packet.packetNumberLength = header.packetNumberLength
+    packet.level = this.level
+    packet.length = header.packetEnd - start
+    packet.buffer = datagram
+    packet.payloadStart = openers.payloadStart
+    packet.payloadEnd = openers.payloadStart + openers.payloadLength
   }
 
   /** Looks whether a packet that nothing opens is the peer's word that it has forgotten the connection. */

@@ -9,11 +9,13 @@ import type { SentPacketManager } from '../../recovery/sent-packet-manager.js'
 import { EncryptionLevel, Perspective, type Micros, type PeerAddress } from '../../types.js'
 import { packetNumberLength } from '../../wire/packet-number.js'
 import type { CleartextContext, QuicVersion, VersionTraits } from '../../wire/versions/version.js'
+import type { ConnectionEntropy } from '../acks/connection-entropy.js'
 import type { ReceivedPacketManager } from '../acks/received-packet-manager.js'
 import type { ConnectionVisitor } from '../connection-visitor.js'
 import type { CryptoReceiver } from '../crypto-receiver.js'
 import type { CryptoSendStream } from '../crypto-stream.js'
 import type { Liveness } from '../liveness.js'
+import { ObservedPacket, type ConnectionObserver } from '../observer.js'
 import type { Transmit } from '../transmit.js'
 import { PacketAssembler } from './packet-assembler.js'
 
@@ -35,8 +37,11 @@ export interface PacketSenderParts {
   readonly liveness: Liveness
   /** Learns what a tail loss probe gives back. */
   readonly fates: FrameFateListener
+  readonly observer: ConnectionObserver | undefined
   /** What protection at level None depends on. */
   readonly cleartext: CleartextContext
+  /** Undefined where no version in question has entropy. */
+  readonly entropy: ConnectionEntropy | undefined
 }
 
 /** One a connection. */
@@ -63,19 +68,23 @@ export class PacketSender {
   private nextPacketNumber = 1
   private closing: QuicError | undefined
   private stopped = false
+  private entropyBit = false
   private traits: VersionTraits
+  private readonly observed: ObservedPacket | undefined
 
   constructor(private readonly parts: PacketSenderParts) {
     const { perspective, version, maxPacketLength, framePool, cleartext } = parts
     this.assembler = new PacketAssembler(perspective, version, maxPacketLength, framePool, cleartext)
     this.includeVersion = perspective === Perspective.Client
     this.traits = version.traits
+    if (parts.observer?.onPacketSent !== undefined) this.observed = new ObservedPacket(version)
   }
 
   /** Goes on in the version that negotiation chose. */
   setVersion(version: QuicVersion): void {
     this.assembler.setVersion(version)
     this.traits = version.traits
+    if (this.observed !== undefined) this.observed.version = version
   }
 
   /** From now on nothing is sent but, if `error` is given, one CONNECTION_CLOSE. */
@@ -142,7 +151,8 @@ export class PacketSender {
       return 0
     }
     this.beginPacket(start, level, segment)
-    const acked = (ackDue || received.ackPending || sentPackets.stopWaitingOverdue) && this.addAck(now)
+    const overdue = this.traits.stopWaiting && sentPackets.stopWaitingOverdue
+    const acked = (ackDue || received.ackPending || overdue) && this.addAck(now)
     if (maySend) this.fillPacket(now, probing)
     if (this.assembler.empty) return 0
     return this.finishPacket(now, acked, probing)
@@ -150,7 +160,8 @@ export class PacketSender {
 
   private beginPacket(start: number, level: EncryptionLevel, segment: number): void {
     const { assembler, nextPacketNumber: next } = this
-    const { sentPackets, connectionId } = this.parts
+    const { sentPackets, connectionId, entropy } = this.parts
+    this.entropyBit = this.traits.entropy && entropy!.draw()
     const windowPackets = sentPackets.congestionWindow / assembler.maxPacketLength
     assembler.beginPacket(
       start,
@@ -160,15 +171,18 @@ export class PacketSender {
       this.omitConnectionId && !this.traits.longHeaders ? undefined : connectionId.bytes,
       this.includeVersion,
       this.diversificationNonce,
-      false,
+      this.entropyBit,
       segment
     )
   }
 
   private addAck(now: Micros): boolean {
     const { received, sentPackets } = this.parts
-    if (received.largestReceived === 0 || !this.assembler.addAck(received.buildAck(now), undefined)) return false
-    if (this.traits.stopWaiting && this.assembler.addStopWaiting(sentPackets.leastUnacked, undefined)) {
+    const entropy = this.traits.entropy ? this.parts.entropy : undefined
+    if (received.largestReceived === 0) return false
+    if (!this.assembler.addAck(received.buildAck(now), entropy?.received)) return false
+    const { leastUnacked } = sentPackets
+    if (this.traits.stopWaiting && this.assembler.addStopWaiting(leastUnacked, entropy?.sent.hashBelow(leastUnacked))) {
       sentPackets.onStopWaitingSent()
     }
     return true
@@ -207,7 +221,9 @@ export class PacketSender {
     const { assembler } = this
     const { sentPackets, received, liveness } = this.parts
     const length = assembler.endPacket()
+    if (this.observed !== undefined) this.tellObserver(now, this.observed)
     const { frames } = assembler
+    this.parts.entropy?.sent.record(this.nextPacketNumber, this.entropyBit)
     sentPackets.onPacketSent(now, this.nextPacketNumber++, length, assembler.level, frames, assembler.hasCrypto)
     if (acked) received.onAckSent()
     if (frames !== null) {
@@ -227,9 +243,15 @@ export class PacketSender {
     this.addAck(now)
     this.assembler.addConnectionClose(error.wireCode, error.details)
     const length = this.assembler.endPacket()
+    if (this.observed !== undefined) this.tellObserver(now, this.observed)
     this.nextPacketNumber++
     this.packetsSent++
     this.bytesSent += length
     return length
+  }
+
+  private tellObserver(now: Micros, packet: ObservedPacket): void {
+    this.assembler.describe(packet)
+    this.parts.observer!.onPacketSent!(now, packet)
   }
 }

@@ -14,9 +14,7 @@ export const knownVersions: readonly QuicVersion[] = Object.freeze([
 ])
 
 /** Those that endpoints can speak, newest first: the order in which clients offer and servers list them. */
-export const supportedVersions: readonly QuicVersion[] = Object.freeze([
-  q050, q046, q044, q043, q039, q038, q037, q036, q035, q034
-])
+export const supportedVersions: readonly QuicVersion[] = knownVersions
 
 const byTag = new Map(supportedVersions.map(version => [version.tag, version]))
 const byLabel = new Map(supportedVersions.map(version => [version.label, version]))
