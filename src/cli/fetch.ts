@@ -7,7 +7,7 @@ import { createReadStream, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { RequestFailure } from '../client/failure.js'
-import { exchange } from '../client/fetch-exchange.js'
+import { exchange, PromiseBrokenError } from '../client/fetch-exchange.js'
 import type { FetchResponse } from '../client/fetch-exchange.js'
 import { OriginConnections } from '../client/origin-connections.js'
 import type { OriginConnection } from '../client/origin-connections.js'
@@ -36,6 +36,8 @@ interface FetchFlags {
   json?: boolean
   timeout?: number
   connectTimeout: number
+  push: boolean
+  forceHol?: boolean
 }
 
 /** Adds the command to the program. */
@@ -54,6 +56,8 @@ export function registerFetch(program: Command): void {
     .option('--ca <file...>', 'PEM file of authorities to trust instead of the public ones')
     .addOption(new Option('--insecure', 'accept any certificate (experiments only)').conflicts('ca'))
     .option('--parallel <n>', 'requests under way at a time', parseInteger(1, 1000), 1)
+    .option('--no-push', 'tell the server to push nothing (without it, pushed answers are taken for later URLs)')
+    .option('--force-hol', 'send and receive all bodies on the headers stream (forced head-of-line blocking, Q036)')
     .option('--json', 'print one line of JSON for each URL instead of the body')
     .option('--timeout <time>', 'give a request up after this time, connecting included', parseDuration)
     .option('--connect-timeout <time>', 'give connecting up after this time', parseDuration, 10_000)
@@ -82,7 +86,9 @@ async function fetchAll(urls: URL[], flags: FetchFlags): Promise<ExitCode> {
     verifier: createVerifier(flags),
     versions: flags.quicVersion ?? supportedVersions,
     connect: flags.connect,
-    connectTimeoutMs: flags.connectTimeout
+    connectTimeoutMs: flags.connectTimeout,
+    transport: flags.forceHol === true ? { forceHolBlocking: true } : undefined,
+    push: flags.push
   })
   let turn = Promise.resolve()
   const jobs = urls.map((url, i): Job => {
@@ -124,11 +130,16 @@ async function fetchOne(
   const timer = timeout === undefined ? undefined : setTimeout(() => give.abort(tooSlow(url, timeout)), timeout)
   let connection: OriginConnection | undefined
   try {
-    const answered = connections.use(url, (given) => {
-      connection = given
-      give.signal.throwIfAborted()
-      const request = { headers: requestHeaders(url, flags, body), body: body?.open() }
-      return exchange(given, request, sink, { sha256: flags.json === true, signal: give.signal })
+    const run = (claimPush: boolean): Promise<FetchResponse> =>
+      connections.use(url, (given) => {
+        connection = given
+        give.signal.throwIfAborted()
+        const request = { headers: requestHeaders(url, flags, body), body: body?.open() }
+        return exchange(given, request, sink, { sha256: flags.json === true, signal: give.signal, claimPush })
+      })
+    const answered = run(true).catch((error: unknown) => {
+      if (error instanceof PromiseBrokenError) return run(false)
+      throw error
     })
     const response = await orAborted(answered, give.signal)
     await sink.finish()
@@ -223,7 +234,7 @@ function round(ms: number | undefined): number | undefined {
 }
 
 function describe(url: URL, response: FetchResponse, connection: OriginConnection, totalMs: number): object {
-  const { version, status, headers, trailers, bodyLength, sha256, firstByteMs } = response
+  const { version, status, headers, trailers, bodyLength, sha256, pushed, firstByteMs } = response
   return {
     url: url.href,
     version,
@@ -232,6 +243,7 @@ function describe(url: URL, response: FetchResponse, connection: OriginConnectio
     trailers,
     bodyLength,
     sha256,
+    pushed: pushed || undefined,
     timings: {
       connect: round(connection.connectMs),
       handshake: round(connection.handshakeMs),

@@ -6,6 +6,7 @@ import type { Hash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { hasNoContent } from '../http/fields.js'
 import { QuicRstStreamErrorCode } from '../quic/errors.js'
+import type { PushClaim } from '../quic/spdy/push/promise-index.js'
 import { headerValue } from '../quic/spdy/header-list.js'
 import type { HeaderList } from '../quic/spdy/header-list.js'
 import { explainConnectionError, explainReset, malformedResponse, RequestFailure } from './failure.js'
@@ -40,55 +41,100 @@ export interface FetchResponse {
   readonly bodyLength: number
   /** Hex; undefined if it was not asked for. */
   readonly sha256: string | undefined
+  /** Whether the server pushed it before it was asked for. */
+  readonly pushed: boolean
   /** From the request's first byte to the response's headers, ms. */
   readonly firstByteMs: number
 }
 
-/** Runs one exchange on a connection where a stream may be opened now. Rejects with a RequestFailure. */
+/** The server had promised the response and then could not give it: the request has yet to be sent. */
+export class PromiseBrokenError extends Error {
+  override readonly name = 'PromiseBrokenError'
+}
+
+/** How to run one exchange. */
+export interface ExchangeOptions {
+  /** Whether to compute the body's SHA-256. */
+  readonly sha256: boolean
+  readonly signal?: AbortSignal
+  /** Whether a response that the server pushes may be taken instead of sending the request; true unless told. */
+  readonly claimPush?: boolean
+}
+
+/**
+ * Runs one exchange on a connection where a stream may be opened now. Rejects with a RequestFailure, or with a
+ * {@link PromiseBrokenError} before anything was sent or given to the sink: then it may be run again.
+ */
 export function exchange(
   connection: OriginConnection,
   request: FetchRequest,
   sink: ResponseSink,
-  options: { sha256: boolean; signal?: AbortSignal }
+  options: ExchangeOptions
 ): Promise<FetchResponse> {
   return new Promise((resolve, reject) => new FetchExchange(connection, request, sink, options, resolve, reject))
 }
 
 class FetchExchange implements RequestStreamHandler {
-  private readonly stream: RequestStream
+  private stream: RequestStream | undefined
   private readonly startedAt = performance.now()
   private readonly hash: Hash | undefined
   private headers: HeaderList | undefined
   private trailers: HeaderList = []
   private firstByteMs = 0
   private bodyLength = 0
+  private expectedLength = Infinity
   private endSeen = false
   private done = false
   private readonly onAbort = (): void => this.abort()
+
+  /** A promise that the request may be answered by; nothing is sent while it is. */
+  private claim: PushClaim | undefined
+  private pushed = false
 
   constructor(
     private readonly connection: OriginConnection,
     private readonly request: FetchRequest,
     private readonly sink: ResponseSink,
-    private readonly options: { sha256: boolean; signal?: AbortSignal },
+    private readonly options: ExchangeOptions,
     private readonly resolve: (response: FetchResponse) => void,
-    private readonly reject: (failure: RequestFailure) => void
+    private readonly reject: (error: Error) => void
   ) {
     this.hash = options.sha256 ? createHash('sha256') : undefined
-    this.stream = openRequestStream(connection.session, this)
-    this.stream.writeHeaders(request.headers, request.body === undefined)
     options.signal?.addEventListener('abort', this.onAbort)
     sink.onReady(() => this.pump())
-    if (request.body !== undefined) this.upload(request.body)
+    if (request.body === undefined && options.claimPush !== false) {
+      this.claim = connection.session.claimPush<RequestStream>(request.headers, (stream) => this.onClaimed(stream))
+    }
+    if (this.claim === undefined) this.send()
   }
 
-  private upload(body: Readable): void {
+  private onClaimed(stream: RequestStream | undefined): void {
+    this.claim = undefined
+    if (stream === undefined) {
+      this.end()
+      this.reject(new PromiseBrokenError())
+      return
+    }
+    this.pushed = true
+    this.stream = stream
+    stream.handler = this
+  }
+
+  private send(): void {
+    const { request } = this
+    const stream = openRequestStream(this.connection.session, this)
+    this.stream = stream
+    stream.writeHeaders(request.headers, request.body === undefined)
+    if (request.body !== undefined) this.upload(request.body, stream)
+  }
+
+  private upload(body: Readable, stream: RequestStream): void {
     body.on('data', (piece: Uint8Array) => {
-      if (this.stream.writeEnded || this.stream.closed) body.destroy()
-      else if (!this.stream.write(piece)) body.pause()
+      if (stream.writeEnded || stream.closed) body.destroy()
+      else if (!stream.write(piece)) body.pause()
     })
     body.on('end', () => {
-      if (!this.stream.writeEnded && !this.stream.closed) this.stream.end()
+      if (!stream.writeEnded && !stream.closed) stream.end()
     })
     body.on('error', (error) => {
       const cause = `the request's body cannot be read (${error.message})`
@@ -107,12 +153,14 @@ class FetchExchange implements RequestStreamHandler {
   onResponse(headers: HeaderList, fin: boolean): void {
     if (this.done) return
     if (!/^[1-5]\d\d$/.test(headerValue(headers, ':status') ?? '')) {
-      this.fail(malformedResponse(`":status" is ${headerValue(headers, ':status') ?? 'missing'}`))
+      const words = `":status" is ${headerValue(headers, ':status') ?? 'missing'}`
+      this.fail(malformedResponse(words), QuicRstStreamErrorCode.BAD_APPLICATION_PAYLOAD)
       return
     }
     this.headers = headers
+    this.expectedLength = this.announcedLength(headers)
     this.firstByteMs = performance.now() - this.startedAt
-    this.sink.headers(headers, this.stream.session.connection.version.label)
+    this.sink.headers(headers, this.version)
     this.endSeen = fin
     this.pump()
   }
@@ -130,35 +178,50 @@ class FetchExchange implements RequestStreamHandler {
   /** Passes the body on while the sink takes it; a sink that stalls leaves the flow-control window closed. */
   private pump(): void {
     if (this.done || this.headers === undefined) return
+    const stream = this.stream!
     while (this.sink.ready) {
-      const piece = this.stream.read()
+      const piece = stream.read()
       if (piece === undefined) break
       this.bodyLength += piece.length
+      if (this.bodyLength > this.expectedLength) return this.failLength()
       this.hash?.update(piece)
       this.sink.write(piece)
     }
-    if (this.sink.ready && (this.endSeen || this.stream.readEnded)) this.complete(this.headers)
+    if (this.sink.ready && (this.endSeen || stream.readEnded)) this.complete(this.headers)
   }
 
   private complete(headers: HeaderList): void {
-    const promised = headerValue(headers, 'content-length')
-    const method = headerValue(this.request.headers, ':method')!
-    const bodiless = hasNoContent(method, Number(headerValue(headers, ':status')))
-    if (promised !== undefined && !bodiless && Number(promised) !== this.bodyLength) {
-      this.fail(malformedResponse(`content-length is ${promised}, but ${this.bodyLength} bytes came`))
-      return
-    }
+    if (this.expectedLength !== Infinity && this.bodyLength !== this.expectedLength) return this.failLength()
     if (this.trailers.length > 0) this.sink.trailers(this.trailers)
     this.end()
     this.resolve({
-      version: this.stream.session.connection.version.label,
+      version: this.version,
       status: Number(headerValue(headers, ':status')),
       headers,
       trailers: this.trailers,
       bodyLength: this.bodyLength,
       sha256: this.hash?.digest('hex'),
+      pushed: this.pushed,
       firstByteMs: this.firstByteMs
     })
+  }
+
+  private get version(): string {
+    return this.connection.session.connection.version.label
+  }
+
+  /** How long the body has to be, bytes; Infinity where nothing is announced, or what is means nothing. */
+  private announcedLength(headers: HeaderList): number {
+    const announced = headerValue(headers, 'content-length')
+    const method = headerValue(this.request.headers, ':method')!
+    const bodiless = hasNoContent(method, Number(headerValue(headers, ':status')))
+    return announced === undefined || bodiless ? Infinity : Number(announced)
+  }
+
+  /** The reference resets a response that is longer than announced with this code (quic_spdy_client_stream.cc). */
+  private failLength(): void {
+    const words = `content-length is ${this.expectedLength}, but ${this.bodyLength} bytes came`
+    this.fail(malformedResponse(words), QuicRstStreamErrorCode.BAD_APPLICATION_PAYLOAD)
   }
 
   onReset(errorCode: number): void {
@@ -166,27 +229,28 @@ class FetchExchange implements RequestStreamHandler {
   }
 
   onClose(): void {
-    const error = this.stream.session.closeError
+    const error = this.connection.session.closeError
     if (error !== undefined) this.fail(explainConnectionError(error, this.connection.context))
-    else if (!this.done && !this.stream.readEnded) this.fail(explainReset(0, this.headers !== undefined))
+    else if (!this.done && this.stream?.readEnded !== true) this.fail(explainReset(0, this.headers !== undefined))
   }
 
   private abort(): void {
     this.fail(this.options.signal!.reason as RequestFailure)
   }
 
-  private fail(failure: RequestFailure): void {
+  private fail(failure: RequestFailure, errorCode?: number): void {
     if (this.done) return
-    this.end()
+    this.end(errorCode)
     this.reject(failure)
   }
 
-  private end(): void {
+  private end(errorCode: number = QuicRstStreamErrorCode.STREAM_CANCELLED): void {
     this.done = true
+    this.claim?.cancel()
     this.options.signal?.removeEventListener('abort', this.onAbort)
     this.request.body?.destroy()
     const { stream } = this
-    const complete = stream.writeEnded && stream.readEnded
-    if (!stream.closed && !complete) stream.reset(QuicRstStreamErrorCode.STREAM_CANCELLED)
+    if (stream === undefined || stream.closed || (stream.writeEnded && stream.readEnded)) return
+    stream.reset(errorCode)
   }
 }

@@ -4,7 +4,10 @@
 import { sessionOptions } from '../endpoint/transport-options.js'
 import type { TransportOptions } from '../endpoint/transport-options.js'
 import { QuicSpdyClientSession } from '../quic/spdy/spdy-client-session.js'
+import type { PushPolicy } from '../quic/spdy/spdy-session.js'
 import type { SessionConnection } from '../quic/transport/session-connection.js'
+import type { QuicVersion } from '../quic/wire/versions/version.js'
+import { RequestStream } from './request-stream.js'
 
 /** Called from the session's event delivery. All optional. */
 export interface ClientSessionHooks {
@@ -15,6 +18,17 @@ export interface ClientSessionHooks {
   /** The server has the client's full hello: the handshake is done. */
   onConfirmed?(session: QuicSpdyClientSession): void
   onClosed?(session: QuicSpdyClientSession): void
+  /** Whether the server may push resources of that host; by its certificate if there is no such method. */
+  isAuthorized?(host: string): boolean
+}
+
+/**
+ * The options of a client that has use for pushed responses: with SPSH, if a version is among `versions` that pushes only
+ * to those who ask.
+ */
+export function acceptingPush(transport: TransportOptions, versions: readonly QuicVersion[]): TransportOptions {
+  if (versions.every((version) => version.traits.pushByDefault)) return transport
+  return { ...transport, connectionOptions: [...(transport.connectionOptions ?? []), 'SPSH'] }
 }
 
 /** See the file comment. */
@@ -22,9 +36,18 @@ export class HookedClientSession extends QuicSpdyClientSession {
   constructor(
     connection: SessionConnection,
     private readonly hooks: ClientSessionHooks,
-    transport: TransportOptions = {}
+    transport: TransportOptions = {},
+    push: PushPolicy = 'accept'
   ) {
-    super(connection, sessionOptions('client', transport))
+    super(connection, { ...sessionOptions('client', transport), push })
+  }
+
+  protected override createPushedStream(id: number): RequestStream {
+    return new RequestStream(id, this)
+  }
+
+  override isAuthorized(host: string): boolean {
+    return this.hooks.isAuthorized?.(host) ?? super.isAuthorized(host)
   }
 
   override onCanOpenStream(): void {

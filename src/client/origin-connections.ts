@@ -8,7 +8,7 @@ import type { QuicVersion } from '../quic/wire/versions/version.js'
 import type { QuicSpdyClientSession } from '../quic/spdy/spdy-client-session.js'
 import { explainConnectionError, explainDialError } from './failure.js'
 import type { FailureContext } from './failure.js'
-import { HookedClientSession } from './hooked-client-session.js'
+import { acceptingPush, HookedClientSession } from './hooked-client-session.js'
 
 export interface OriginConnectionsOptions {
   readonly verifier: ProofVerifier
@@ -17,6 +17,8 @@ export interface OriginConnectionsOptions {
   readonly connect?: { readonly host: string; readonly port: number }
   readonly connectTimeoutMs: number
   readonly transport?: TransportOptions
+  /** Whether to let servers push responses, for later requests to claim. They are told not to if false. */
+  readonly push: boolean
 }
 
 /** A connection, and how long it took to make. */
@@ -77,7 +79,9 @@ export class OriginConnections {
   }
 
   private async dial(url: URL): Promise<Live> {
-    const { verifier, versions, connectTimeoutMs, transport } = this.options
+    const { verifier, versions, connectTimeoutMs, push } = this.options
+    const wanted = this.options.transport ?? {}
+    const transport = push ? acceptingPush(wanted, versions) : wanted
     const serverName = url.hostname.replace(/^\[|\]$/g, '')
     const serverPort = url.port === '' ? 443 : Number(url.port)
     const { host, port } = this.options.connect ?? { host: serverName, port: serverPort }
@@ -107,7 +111,7 @@ export class OriginConnections {
         versions,
         transport,
         connectTimeoutMs,
-        createSession: (connection) => new HookedClientSession(connection, hooks, transport)
+        createSession: (connection) => new HookedClientSession(connection, hooks, transport, push ? 'accept' : 'disable')
       })
       const connectMs = performance.now() - startedAt
       return {

@@ -18,6 +18,10 @@ export interface TransportOptions {
   /** Largest UDP payload to send, 1200 to 1452 bytes. */
   maxPacketLength?: number
   congestion?: CongestionAlgorithm
+  /** COPT: connection options for this side's hello, four-character tags such as `SPSH`. */
+  connectionOptions?: readonly string[]
+  /** FHOL (clients): asks that all bodies go through the headers stream. Q036 only; ignored elsewhere. */
+  forceHolBlocking?: boolean
 }
 
 /** What the handshake proposes for these options. */
@@ -29,7 +33,9 @@ export function configProposal(side: 'client' | 'server', o: TransportOptions): 
     connectionWindow: o.connectionWindow ?? base.connectionWindow,
     maxStreamsPerConnection: o.maxStreams ?? base.maxStreamsPerConnection,
     maxIncomingStreams: o.maxStreams ?? base.maxIncomingStreams,
-    idleTimeoutSeconds: o.idleTimeoutSeconds ?? base.idleTimeoutSeconds
+    idleTimeoutSeconds: o.idleTimeoutSeconds ?? base.idleTimeoutSeconds,
+    connectionOptions: o.connectionOptions ?? base.connectionOptions,
+    forceHolBlocking: o.forceHolBlocking ?? base.forceHolBlocking
   }
 }
 
@@ -40,6 +46,8 @@ export function sessionOptions(side: 'client' | 'server', o: TransportOptions): 
     ...base,
     streamWindow: o.streamWindow ?? base.streamWindow,
     connectionWindow: o.connectionWindow ?? base.connectionWindow,
-    maxIncomingStreams: o.maxStreams ?? base.maxIncomingStreams
+    maxIncomingStreams: o.maxStreams ?? base.maxIncomingStreams,
+    connectionOptions: o.connectionOptions,
+    forceHolBlocking: o.forceHolBlocking
   }
 }

@@ -8,6 +8,7 @@ import { openRequestStream } from '../client/request-stream.js'
 import type { RequestStream, RequestStreamHandler } from '../client/request-stream.js'
 import { QuicRstStreamErrorCode } from '../quic/errors.js'
 import type { HeaderList } from '../quic/spdy/header-list.js'
+import type { PushClaim } from '../quic/spdy/push/promise-index.js'
 import type { QuicSpdyClientSession } from '../quic/spdy/spdy-client-session.js'
 import type { GatewayConnection, StreamRequest } from './gateway-connection.js'
 import { ResponseWriter } from './response-writer.js'
@@ -41,6 +42,8 @@ export interface ExchangeRecord {
   readonly version: string | undefined
   readonly connectionId: string | undefined
   readonly streamId: number | undefined
+  /** The gateway had pushed the response before it was asked for. */
+  readonly pushed: true | undefined
   readonly outcome: ExchangeOutcome
   readonly failure: RequestFailure | undefined
 }
@@ -84,6 +87,9 @@ export class Exchange implements StreamRequest<QuicSpdyClientSession>, RequestSt
   private readonly writer: ResponseWriter
   private failure: RequestFailure | undefined
   private retried = false
+  private claim: PushClaim | undefined
+  private claimTried = false
+  private pushed = false
   private done = false
   private bytesIn = 0
 
@@ -111,10 +117,30 @@ export class Exchange implements StreamRequest<QuicSpdyClientSession>, RequestSt
 
   onSession(session: QuicSpdyClientSession): void {
     this.queueMs = performance.now() - this.startedAt
+    if (this.claimPushed(session)) return
     const stream = openRequestStream(session, this)
     this.stream = stream
     stream.writeHeaders(this.translated.headers, !this.translated.hasBody)
     if (this.translated.hasBody) this.upload(stream)
+  }
+
+  /** Waits for the response that the gateway has promised to push, if it has. */
+  private claimPushed(session: QuicSpdyClientSession): boolean {
+    if (this.translated.hasBody || this.claimTried) return false
+    this.claimTried = true
+    this.claim = session.claimPush<RequestStream>(this.translated.headers, (stream) => this.onClaimed(stream))
+    return this.claim !== undefined
+  }
+
+  private onClaimed(stream: RequestStream | undefined): void {
+    this.claim = undefined
+    if (stream === undefined) {
+      this.context.pool.request(this)
+      return
+    }
+    this.pushed = true
+    this.stream = stream
+    stream.handler = this
   }
 
   onUnavailable(failure: RequestFailure): void {
@@ -164,7 +190,7 @@ export class Exchange implements StreamRequest<QuicSpdyClientSession>, RequestSt
   onReset(errorCode: number): void {
     if (this.done) return
     const refused = errorCode === QuicRstStreamErrorCode.REFUSED_STREAM
-    if (!(refused && this.retry())) this.fail(explainReset(errorCode, this.writer.started), 'gateway_reset')
+    if (!((refused || this.pushed) && this.retry())) this.fail(explainReset(errorCode, this.writer.started), 'gateway_reset')
   }
 
   onClose(): void {
@@ -181,6 +207,7 @@ export class Exchange implements StreamRequest<QuicSpdyClientSession>, RequestSt
   private retry(): boolean {
     if (this.retried || this.translated.hasBody || this.writer.started) return false
     this.retried = true
+    this.pushed = false
     this.stream!.handler = new Release(this.context.pool, this.stream!)
     this.context.pool.request(this)
     return true
@@ -211,6 +238,7 @@ export class Exchange implements StreamRequest<QuicSpdyClientSession>, RequestSt
   private finish(outcome: ExchangeOutcome): void {
     if (this.done) return
     this.done = true
+    this.claim?.cancel()
     const { stream, response, translated } = this
     if (stream !== undefined && !stream.closed && !(outcome === 'ok' && stream.writeEnded)) {
       stream.reset(QuicRstStreamErrorCode.STREAM_CANCELLED)
@@ -228,6 +256,7 @@ export class Exchange implements StreamRequest<QuicSpdyClientSession>, RequestSt
       version: stream === undefined ? undefined : this.versionLabel,
       connectionId: stream?.session.connection.connectionId.toString(),
       streamId: stream?.id,
+      pushed: this.pushed || undefined,
       outcome,
       failure: this.failure
     })

@@ -3,7 +3,7 @@
  */
 import type { Logger } from 'pino'
 import type { FailureContext, RequestFailure } from '../client/failure.js'
-import { HookedClientSession } from '../client/hooked-client-session.js'
+import { acceptingPush, HookedClientSession } from '../client/hooked-client-session.js'
 import type { ClientSessionHooks } from '../client/hooked-client-session.js'
 import { createVerifier } from '../client/trust.js'
 import type { ForwarderConfig } from '../config/forwarder-schema.js'
@@ -45,7 +45,9 @@ export class Forwarder {
     const context = failureContextOf(config)
     const hooks: ClientSessionHooks = {
       onCanOpenStream: (session) => pool.release(session),
-      onGoAway: (session) => pool.goAway(session)
+      onGoAway: (session) => pool.goAway(session),
+      // Requests for any host go to the gateway, so it may answer any of them in advance.
+      isAuthorized: () => true
     }
     const dial = dialer(config, hooks)
     const pool: GatewayConnection<QuicSpdyClientSession> = new GatewayConnection({
@@ -135,7 +137,7 @@ function dialer(config: ForwarderConfig, hooks: ClientSessionHooks): (signal: Ab
   const { gateway, timeouts } = config
   const verifier = createVerifier({ ca: gateway.ca, insecure: gateway.insecure })
   const versions = versionsOf(gateway.versions)
-  const transport = { idleTimeoutSeconds: Math.ceil(timeouts.idle / 1000) }
+  const transport = acceptingPush({ idleTimeoutSeconds: Math.ceil(timeouts.idle / 1000) }, versions)
   return (signal) =>
     QuicClient.connect({
       ...dialTarget(gateway),

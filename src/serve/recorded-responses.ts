@@ -6,7 +6,8 @@
 import { open, readdir } from 'node:fs/promises'
 import { join, relative, sep } from 'node:path'
 import type { HeaderField, HeaderList } from '../quic/spdy/header-list.js'
-import { headerValue } from '../quic/spdy/header-list.js'
+import { headerValue, headerValues } from '../quic/spdy/header-list.js'
+import type { PromisedResource } from '../quic/spdy/push/promise-headers.js'
 
 /** One recorded response. */
 export interface RecordedResponse {
@@ -16,6 +17,8 @@ export interface RecordedResponse {
   /** Where the body begins in the file, bytes. */
   readonly bodyStart: number
   readonly bodyLength: number
+  /** What its `X-Push-URL` headers name, to be pushed with it. */
+  readonly pushes: readonly PromisedResource[]
 }
 
 /** A file that is no recorded response. The message names the file and what is wrong with it. */
@@ -67,12 +70,20 @@ export class RecordedResponses {
   static async load(root: string): Promise<RecordedResponses> {
     const loaded = new RecordedResponses()
     for (const file of await filesBelow(root)) loaded.add(root, await readRecording(file))
+    for (const response of loaded.responses.values()) loaded.checkPushes(response)
     return loaded
   }
 
   /** The response to a request for this authority and path. */
   find(authority: string, path: string): RecordedResponse | undefined {
     return this.responses.get(authority + path)
+  }
+
+  private checkPushes(response: RecordedResponse): void {
+    for (const { scheme, authority, path } of response.pushes) {
+      if (this.find(authority, path) !== undefined) continue
+      throw new RecordingError(`${response.file}: X-Push-URL ${scheme}://${authority}${path} is not recorded`)
+    }
   }
 
   private add(root: string, response: RecordedResponse): void {
@@ -124,8 +135,15 @@ async function readRecording(file: string): Promise<RecordedResponse> {
     const head = Buffer.alloc(Math.min(size, MAX_HEAD))
     const { bytesRead } = await handle.read(head, 0, head.length, 0)
     const { headers, length } = parseRecordedHead(head.subarray(0, bytesRead), file)
-    return { headers, file, bodyStart: length, bodyLength: size - length }
+    const pushes = headerValues(headers, 'x-push-url').map((url) => pushedResource(url, file))
+    return { headers, file, bodyStart: length, bodyLength: size - length, pushes }
   } finally {
     await handle.close()
   }
+}
+
+function pushedResource(url: string, file: string): PromisedResource {
+  const parts = /^(https?):\/\/([^/?#]+)(\/[^#]*)$/i.exec(url)
+  if (parts === null) throw new RecordingError(`${file}: X-Push-URL "${url}" is no absolute URL such as https://host/path`)
+  return { scheme: parts[1]!.toLowerCase(), authority: parts[2]!, path: parts[3]! }
 }

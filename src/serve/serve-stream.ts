@@ -5,6 +5,7 @@ import { open } from 'node:fs/promises'
 import { QuicRstStreamErrorCode } from '../quic/errors.js'
 import { headerValue, headerValues } from '../quic/spdy/header-list.js'
 import type { HeaderList } from '../quic/spdy/header-list.js'
+import type { QuicSpdyServerSession } from '../quic/spdy/spdy-server-session.js'
 import { QuicSpdyStream } from '../quic/spdy/spdy-stream.js'
 import { BodySender } from './body-sender.js'
 import { answerFile } from './file-response.js'
@@ -46,6 +47,10 @@ export class ServeStream extends QuicSpdyStream {
     this.request = headers
     if (this.context?.content.kind === 'files') this.answerFromFiles(fin)
     else if (fin) this.answerFromRecordings()
+  }
+
+  override onMalformedHeaders(): void {
+    this.answerText('500', 'bad')
   }
 
   /** The reference server has no use for request trailers and answers them with its error response. */
@@ -105,6 +110,13 @@ export class ServeStream extends QuicSpdyStream {
       return
     }
     const { headers, bodyStart, bodyLength } = found
+    const session = this.session as QuicSpdyServerSession
+    if (session.isPushed(this) && !/^(200|3..)$/.test(headerValue(headers, ':status')!)) {
+      this.answered = true
+      this.reset(QuicRstStreamErrorCode.STREAM_CANCELLED)
+      return
+    }
+    for (const resource of found.pushes) session.pushResource(this, this.request, resource)
     if (bodyLength === 0 || this.withoutBody) this.answer(headers, 0)
     else this.sendFile(headers, open(found.file), bodyStart, bodyLength)
   }
