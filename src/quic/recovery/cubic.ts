@@ -15,8 +15,17 @@ const LOSS_FACTOR = 0.7
 const LAST_MAX_FACTOR = 0.85
 const UNSET = -1
 
+/** How a window, in bytes, answers losses and acknowledgements outside of slow start. */
+export interface WindowCurve {
+  setEmulatedConnections(count: number): void
+  reset(): void
+  onApplicationLimited(): void
+  windowAfterLoss(window: number): number
+  windowAfterAck(now: Micros, acked: number, window: number, minRtt: Micros): number
+}
+
 /** The state of one CUBIC epoch. Windows in bytes. */
-export class Cubic {
+export class Cubic implements WindowCurve {
   private connections = 2
   private epoch: Micros = UNSET
   private lastUpdate: Micros = UNSET

@@ -21,9 +21,14 @@ export class Pacer {
 
   /** @param enabled without it, packets go as soon as the window allows */
   constructor(
-    private readonly controller: CongestionController,
+    private controller: CongestionController,
     private readonly enabled: boolean
   ) {}
+
+  /** Goes on with another algorithm. */
+  setController(controller: CongestionController): void {
+    this.controller = controller
+  }
 
   /** Loss: no more unpaced packets until the connection has been quiet. */
   onLoss(): void {

@@ -16,6 +16,12 @@ export class PacketList {
     this.bytes[this.count++] = bytes
   }
 
+  /** Moves an entry to an index at or before its own, over what is there. */
+  move(from: number, to: number): void {
+    this.numbers[to] = this.numbers[from]!
+    this.bytes[to] = this.bytes[from]!
+  }
+
   clear(): void {
     this.count = 0
   }

@@ -20,6 +20,7 @@ export const TimeoutMode = {
 export type TimeoutMode = (typeof TimeoutMode)[keyof typeof TimeoutMode]
 
 const MIN_HANDSHAKE_DELAY: Micros = 10_000
+const CONSERVATIVE_MIN_HANDSHAKE_DELAY: Micros = 25_000
 const MIN_TLP_DELAY: Micros = 10_000
 const MIN_RTO: Micros = 200_000
 const DEFAULT_RTO: Micros = 500_000
@@ -30,11 +31,16 @@ const MAX_BACKOFF = 10
 export class RetransmissionTimer {
   handshakeConfirmed = false
   maxTailLossProbes = 2
+  /** COPT TLPR: the first probe goes after half a round trip. */
+  halfRttFirstProbe = false
+  /** COPT CONH: two round trips before handshake data goes again, not one and a half. */
+  conservativeHandshake = false
   /** Retransmission timeouts since the last progress. */
   rtoCount = 0
   /** Tail loss probes since the last progress. */
   tlpCount = 0
-  private cryptoCount = 0
+  /** Handshake timeouts since the last progress. */
+  cryptoCount = 0
   private lastSent: Micros = 0
   private lastCryptoSent: Micros = 0
 
@@ -50,9 +56,9 @@ export class RetransmissionTimer {
     if (hasCrypto) this.lastCryptoSent = now
   }
 
-  /** Absolute, `Infinity` with nothing in flight. */
+  /** Absolute, `Infinity` with nothing in flight but MTU probes, which nobody waits for. */
   deadline(): Micros {
-    if (this.map.packetsInFlight === 0) return Infinity
+    if (this.map.packetsInFlight === this.map.probesInFlight) return Infinity
     switch (this.mode()) {
       case TimeoutMode.Handshake:
         return this.lastCryptoSent + this.handshakeDelay()
@@ -110,12 +116,15 @@ export class RetransmissionTimer {
 
   /** More eager than a probe: handshake messages are acknowledged without delay. */
   private handshakeDelay(): Micros {
-    const delay = Math.max(MIN_HANDSHAKE_DELAY, Math.floor(1.5 * this.rtt.smoothedOrInitial))
+    const delay = this.conservativeHandshake
+      ? Math.max(CONSERVATIVE_MIN_HANDSHAKE_DELAY, 2 * this.rtt.smoothedOrInitial)
+      : Math.max(MIN_HANDSHAKE_DELAY, Math.floor(1.5 * this.rtt.smoothedOrInitial))
     return Math.min(delay * 2 ** Math.min(this.cryptoCount, MAX_BACKOFF), MAX_RTO)
   }
 
   private tailLossDelay(): Micros {
     const srtt = this.rtt.smoothedOrInitial
+    if (this.halfRttFirstProbe && this.tlpCount === 0) return Math.max(MIN_TLP_DELAY, Math.floor(srtt / 2))
     // A single packet is acknowledged with delay, so the peer's ack timer has to be waited out.
     return this.map.packetsInFlight > 1
       ? Math.max(MIN_TLP_DELAY, 2 * srtt)

@@ -68,4 +68,11 @@ export interface FrameFateListener {
   onFrameAcked(frame: SentFrame): void
   /** The frame is to be sent again, if what it says still matters. */
   onFrameLost(frame: SentFrame): void
+  /** Whether all frames of the list that begins here were reported lost and wait to be sent again. */
+  isWaiting?(first: SentFrame): boolean
+  /**
+   * Undoes {@link onFrameLost} for a whole list, all of whose frames still wait: they count as under way again.
+   * @returns false, with nothing changed, if one of them has been sent again, or cannot be taken back
+   */
+  takeBack?(first: SentFrame): boolean
 }

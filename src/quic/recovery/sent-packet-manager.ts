@@ -3,13 +3,20 @@
  * Retransmission is per frame: a packet's frames are given back through the listener once, and the packet itself is
  * kept about a round trip longer, so that a late acknowledgement can still retire them.
  */
-import { QuicError, QuicErrorCode } from '../errors.js'
 import type { NegotiatedConfig } from '../handshake/negotiated-config.js'
 import type { EncryptionLevel, Micros } from '../types.js'
 import { EncryptionLevel as Level, Perspective } from '../types.js'
 import type { AckFrame } from '../wire/frames/frames.js'
+import { AckWalk, validateAck } from './ack-walk.js'
 import type { CongestionController } from './congestion-controller.js'
-import { CubicSender } from './cubic-sender.js'
+import {
+  createController,
+  requestedController,
+  requestedControllerOptions,
+  requestedLossMode,
+  type CongestionAlgorithm,
+  type ControllerKind
+} from './connection-options.js'
 import { FrameRequeuer } from './frame-requeuer.js'
 import { LossDetection } from './loss-detection.js'
 import { Pacer } from './pacer.js'
@@ -18,14 +25,16 @@ import { RecoveryStats } from './recovery-stats.js'
 import { RetransmissionTimer, TimeoutMode } from './retransmission-timer.js'
 import { RttStats } from './rtt-stats.js'
 import type { FrameFateListener, SentFrame, SentFramePool } from './sent-frame.js'
-import { PacketState, SentPacketMap } from './sent-packet-map.js'
+import { SentPacketMap } from './sent-packet-map.js'
 
 const RTO_PACKETS = 2
 /** The reference's limit on what one side keeps about packets (quic_protocol.h, kMaxTrackedPackets). */
 const MAX_TRACKED_PACKETS = 10_000
 
-/** The congestion control algorithms that there are. */
-export type CongestionAlgorithm = 'cubic' | 'reno'
+/** The most TCP connections that COPT NCON makes one out of. */
+const MAX_EMULATED_CONNECTIONS = 5
+
+export type { CongestionAlgorithm } from './connection-options.js'
 
 export interface SentPacketManagerOptions {
   perspective: Perspective
@@ -39,12 +48,18 @@ export interface SentPacketManagerOptions {
   initialWindowPackets?: number
   /** Default true. */
   pacing?: boolean
+  /** For observers: a packet was found lost. */
+  onPacketLost?: ((packetNumber: number) => void) | undefined
+  /** A random integer from 0 to 255; always 0 if missing. */
+  random?: () => number
+  /** Client: the connection options in its own hello, which hold for itself as well. */
+  sentOptions?: readonly string[]
 }
 
 /** The sending half of one connection's reliability. Times in absolute µs of the caller's clock. */
 export class SentPacketManager {
   readonly rtt: RttStats
-  readonly controller: CongestionController
+  controller: CongestionController
   readonly stats = new RecoveryStats()
   /** Highest packet number that the peer has reported, 0 before its first ack. */
   largestAcked = 0
@@ -55,27 +70,33 @@ export class SentPacketManager {
    * data to send.
    */
   probeWantsNewData = false
+  /** Whether {@link setOpenStreams} makes a difference (COPT NCON). */
+  emulatesStreams = false
   private readonly perspective: Perspective
   private readonly map: SentPacketMap
   private readonly pacer: Pacer
   private readonly loss = new LossDetection()
   private readonly timer: RetransmissionTimer
   private readonly requeuer: FrameRequeuer
-  private readonly acked = new PacketList()
+  private readonly walk: AckWalk
   private readonly lost = new PacketList()
-  private largestNewlyAcked = 0
-  private largestNewlyAckedSentTime: Micros = 0
   private firstRtoPacket = 0
   private obsoleteAcks = 0
+  /** COPT NRTO: a retransmission timeout is no more than the losses that follow it. */
+  private newRto = false
+  /** COPT UNDO. */
+  private undo = false
 
-  constructor(options: SentPacketManagerOptions) {
+  constructor(private readonly options: SentPacketManagerOptions) {
     this.perspective = options.perspective
     this.map = new SentPacketMap(options.framePool)
     this.rtt = new RttStats(options.initialRtt)
-    this.controller = new CubicSender(this.rtt, options.congestion === 'reno', options.initialWindowPackets)
+    this.controller = this.makeController(options.congestion ?? 'cubic')
     this.pacer = new Pacer(this.controller, options.pacing ?? true)
     this.timer = new RetransmissionTimer(this.rtt, this.map, this.loss)
     this.requeuer = new FrameRequeuer(this.map, this.stats)
+    this.walk = new AckWalk(this.map, this.rtt, this.loss, this.stats)
+    this.applyClientOptions(options.sentOptions ?? [])
   }
 
   /** The smallest packet number still tracked: what STOP_WAITING says. */
@@ -102,6 +123,16 @@ export class SentPacketManager {
     return this.map.retransmittableInFlight > 0
   }
 
+  /** The largest packet that the peer is known to know that this side received: an ACK of ours that it acknowledged. */
+  get largestPeerKnowsAcked(): number {
+    return this.walk.largestPeerKnowsAcked
+  }
+
+  /** UDP payload of the largest packet that arrived, bytes. */
+  get largestAckedLength(): number {
+    return this.walk.largestAckedLength
+  }
+
   get hasUnackedCrypto(): boolean {
     return this.map.cryptoInFlight > 0
   }
@@ -112,6 +143,10 @@ export class SentPacketManager {
 
   get consecutiveTlpCount(): number {
     return this.timer.tlpCount
+  }
+
+  get consecutiveCryptoTimeouts(): number {
+    return this.timer.cryptoCount
   }
 
   /**
@@ -136,6 +171,7 @@ export class SentPacketManager {
    * @param frames retransmittable frames; null for a packet with none, which is not congestion controlled
    * @param hasCrypto whether it carries handshake data
    * @param inFlight set for a packet without frames that is congestion controlled all the same (an MTU probe)
+   * @param carriedAck the largest packet that an ACK in it acknowledges, 0 for none
    */
   onPacketSent(
     now: Micros,
@@ -144,16 +180,17 @@ export class SentPacketManager {
     level: EncryptionLevel,
     frames: SentFrame | null,
     hasCrypto: boolean,
-    inFlight: boolean = frames !== null
+    inFlight: boolean = frames !== null,
+    carriedAck = 0
   ): void {
     this.stats.packetsSent++
     this.stats.bytesSent += bytes
     if (inFlight) {
-      this.controller.onPacketSent(packetNumber, bytes)
+      this.controller.onPacketSent(now, packetNumber, bytes, this.map.bytesInFlight)
       this.pacer.onPacketSent(now, this.map.bytesInFlight, bytes)
       this.timer.onPacketSent(now, hasCrypto)
     }
-    this.map.add(packetNumber, now, bytes, level, frames, hasCrypto, inFlight)
+    this.map.add(packetNumber, now, bytes, level, frames, hasCrypto, inFlight, carriedAck)
   }
 
   /** STOP_WAITING went out: see {@link stopWaitingOverdue}. */
@@ -167,16 +204,17 @@ export class SentPacketManager {
    * @throws QuicError INVALID_ACK_DATA where the reference closes (quic_connection.cc, ValidateAckFrame)
    */
   onAck(now: Micros, ack: AckFrame, listener: FrameFateListener): boolean {
-    this.validate(ack)
+    validateAck(ack, this.map.largestSent, this.largestAcked)
     const priorInFlight = this.map.bytesInFlight
     const rttUpdated = this.updateRtt(now, ack)
     this.largestAcked = ack.largestAcked
-    const anyAcked = this.takeAcked(ack, listener)
+    const anyAcked = this.walk.take(now, ack, listener)
     this.detectLosses(now, listener)
     // What a timeout has resent already is no new sign of congestion.
-    if (this.timer.rtoCount > 0) this.lost.clear()
+    if (this.timer.rtoCount > 0 && !this.newRto) this.lost.clear()
     this.notifyController(now, rttUpdated, priorInFlight)
     if (rttUpdated) this.onProgress()
+    if (this.undo) this.requeuer.undoLosses(this.walk.largestNewlyAcked, listener)
     const lowestAcked = ack.rangeCount > 0 ? ack.ranges[2 * ack.rangeCount - 2]! : Infinity
     this.obsoleteAcks = lowestAcked < this.map.leastUnacked ? this.obsoleteAcks + 1 : 0
     return anyAcked
@@ -193,7 +231,7 @@ export class SentPacketManager {
     switch (this.timer.onExpired(now)) {
       case TimeoutMode.Handshake:
         this.stats.cryptoTimeouts++
-        this.probesAllowed = this.requeuer.requeueCrypto(listener)
+        this.probesAllowed = this.requeuer.requeueCrypto(now, listener)
         return
       case TimeoutMode.Loss: {
         this.stats.lossTimeouts++
@@ -211,7 +249,7 @@ export class SentPacketManager {
         this.stats.retransmissionTimeouts++
         if (this.timer.rtoCount === 1) this.firstRtoPacket = this.map.largestSent + 1
         this.probesAllowed = this.requeuer.requeueOldest(RTO_PACKETS, listener)
-        if (this.probesAllowed === 0) this.requeuer.abandonFlight()
+        if (this.probesAllowed === 0) this.requeuer.abandonFlight(now)
     }
   }
 
@@ -242,15 +280,23 @@ export class SentPacketManager {
   /** Takes from the peer's hello what concerns recovery: IRTT and connection options. */
   onConfigNegotiated(config: NegotiatedConfig): void {
     if (config.initialRtt !== undefined) this.rtt.setInitial(config.initialRtt)
-    if (this.perspective !== Perspective.Server) return
-    for (const option of config.connectionOptions) {
-      if (option === 'IW03') this.controller.setInitialWindow(3)
-      else if (option === 'IW10') this.controller.setInitialWindow(10)
-      else if (option === 'IW20') this.controller.setInitialWindow(20)
-      else if (option === 'IW50') this.controller.setInitialWindow(50)
-      else if (option === '1CON') this.controller.setEmulatedConnections(1)
-      else if (option === 'NTLP') this.timer.maxTailLossProbes = 0
+    const received = config.connectionOptions
+    const kind = requestedController(received)
+    if (kind !== undefined) {
+      this.controller = this.makeController(kind)
+      this.pacer.setController(this.controller)
     }
+    const lossMode = requestedLossMode(received)
+    if (lossMode !== undefined) this.loss.setMode(lossMode)
+    if (this.perspective === Perspective.Server) this.applyClientOptions(received)
+    else this.applyClientOptions(this.options.sentOptions ?? [])
+    if (this.perspective === Perspective.Server) this.controller.applyOptions(requestedControllerOptions(received))
+  }
+
+  /** COPT NCON: this many streams are open, and the connection behaves like as many TCP connections, up to five. */
+  setOpenStreams(count: number): void {
+    if (!this.emulatesStreams) return
+    this.controller.setEmulatedConnections(Math.min(MAX_EMULATED_CONNECTIONS, Math.max(1, count)))
   }
 
   /** Abandons every packet of level None: the peer will not read them any more, which is no congestion. */
@@ -260,23 +306,43 @@ export class SentPacketManager {
     }
   }
 
+  /**
+   * Gives back what was sent at `level` and is not acknowledged, and forgets its packets: the peer cannot read them,
+   * which is no congestion (RetransmitUnackedPackets, ALL_INITIAL_RETRANSMISSION).
+   */
+  giveBack(level: EncryptionLevel, listener: FrameFateListener): void {
+    for (let at = this.map.first; at !== 0; at = this.map.next(at)) {
+      if (this.map.level(at) !== level || this.map.frames(at) === null) continue
+      this.requeuer.requeue(at, listener)
+      this.map.abandon(at)
+    }
+  }
+
   onHandshakeConfirmed(): void {
     this.timer.handshakeConfirmed = true
   }
 
-  /** The connection moved to a path of which nothing is known. */
+  /** The connection moved to a path of which nothing is known (OnConnectionMigration). */
   onPathChanged(): void {
     this.timer.reset()
     this.rtt.reset()
     this.controller.onPathChanged()
   }
 
-  private validate(ack: AckFrame): void {
-    if (ack.largestAcked > this.map.largestSent) throw invalidAck('Largest observed too high.')
-    if (ack.largestAcked < this.largestAcked) throw invalidAck('Largest observed too low.')
-    if (ack.rangeCount > 0 && ack.ranges[1] !== ack.largestAcked) {
-      throw invalidAck('Last received packet not equal to largest observed.')
-    }
+  private makeController(kind: ControllerKind): CongestionController {
+    const { random, initialWindowPackets } = this.options
+    return createController(kind, this.rtt, this.map, random ?? (() => 0), initialWindowPackets)
+  }
+
+  /** Options that hold on both sides, whichever of them is the client that sent them. */
+  private applyClientOptions(options: readonly string[]): void {
+    if (options.includes('1CON')) this.controller.setEmulatedConnections(1)
+    if (options.includes('NCON')) this.emulatesStreams = true
+    if (options.includes('NTLP')) this.timer.maxTailLossProbes = 0
+    if (options.includes('TLPR')) this.timer.halfRttFirstProbe = true
+    if (options.includes('CONH')) this.timer.conservativeHandshake = true
+    if (options.includes('NRTO')) this.newRto = true
+    if (options.includes('UNDO')) this.undo = true
   }
 
   /** Only the largest packet gives a sample, and only the first time: for others the peer's delay is unknown. */
@@ -286,69 +352,30 @@ export class SentPacketManager {
     return true
   }
 
-  private takeAcked(ack: AckFrame, listener: FrameFateListener): boolean {
-    const { map } = this
-    const { ranges, largestAcked } = ack
-    let range = ack.rangeCount - 1
-    let newest = 0
-    let newestSentTime: Micros = 0
-    let next = 0
-    let inFlight = false
-    for (let at = map.first; at !== 0 && at <= largestAcked; at = next) {
-      next = map.next(at)
-      while (range >= 0 && ranges[2 * range + 1]! < at) range--
-      if (range < 0 || at < ranges[2 * range]!) {
-        if (this.isObsolete(at)) map.remove(at)
-        continue
-      }
-      const state = map.state(at)
-      // A lost packet that arrived late counts as the newest only where no packet in flight does.
-      if (state === PacketState.InFlight || !inFlight) {
-        newest = at
-        newestSentTime = map.sentTime(at)
-      }
-      if (state === PacketState.InFlight) {
-        inFlight = true
-        this.acked.add(at, map.bytes(at))
-      }
-      if (map.isRequeued(at)) this.stats.packetsRetransmittedSpuriously++
-      this.stats.packetsAcked++
-      for (let frame = map.frames(at); frame !== null; frame = frame.next) listener.onFrameAcked(frame)
-      map.remove(at)
-    }
-    if (newest === 0) return false
-    this.largestNewlyAcked = newest
-    this.largestNewlyAckedSentTime = newestSentTime
-    return true
-  }
-
-  /** Whether a packet at or below the largest acked, itself not acked, is of no more use. */
-  private isObsolete(packetNumber: number): boolean {
-    const state = this.map.state(packetNumber)
-    return (
-      state === PacketState.Idle ||
-      (state === PacketState.Lost && this.map.lostSince(packetNumber) < this.largestAcked)
-    )
-  }
-
   private detectLosses(now: Micros, listener: FrameFateListener): void {
     const { lost } = this
-    const { largestNewlyAcked, largestNewlyAckedSentTime } = this
+    const { largestNewlyAcked, largestNewlyAckedSentTime } = this.walk
     this.loss.detect(now, this.map, this.rtt, largestNewlyAcked, largestNewlyAckedSentTime, lost)
     this.stats.packetsLost += lost.count
+    let real = 0
     for (let i = 0; i < lost.count; i++) {
       const packetNumber = lost.numbers[i]!
       this.requeuer.requeue(packetNumber, listener)
-      this.map.markLost(packetNumber)
+      this.map.markLost(packetNumber, now)
+      this.options.onPacketLost?.(packetNumber)
+      // A probe that is too large for the path says nothing about how much the path carries.
+      if (!this.map.isProbe(packetNumber)) lost.move(i, real++)
     }
+    lost.count = real
   }
 
   private notifyController(now: Micros, rttUpdated: boolean, priorInFlight: number): void {
-    if (rttUpdated || this.acked.count > 0 || this.lost.count > 0) {
+    const { acked } = this.walk
+    if (rttUpdated || acked.count > 0 || this.lost.count > 0) {
       if (this.lost.count > 0) this.pacer.onLoss()
-      this.controller.onCongestionEvent(now, rttUpdated, priorInFlight, this.acked, this.lost)
+      this.controller.onCongestionEvent(now, rttUpdated, priorInFlight, acked, this.lost)
     }
-    this.acked.clear()
+    acked.clear()
     this.lost.clear()
   }
 
@@ -356,14 +383,10 @@ export class SentPacketManager {
   private onProgress(): void {
     if (this.timer.rtoCount > 0) {
       if (this.largestAcked < this.firstRtoPacket) this.rtt.expireSmoothed()
-      else this.controller.onRetransmissionTimeout()
+      else if (!this.newRto) this.controller.onRetransmissionTimeout()
     }
     this.timer.resetBackoff()
     this.probesAllowed = 0
     this.probeWantsNewData = false
   }
-}
-
-function invalidAck(details: string): QuicError {
-  return new QuicError(QuicErrorCode.INVALID_ACK_DATA, details)
 }

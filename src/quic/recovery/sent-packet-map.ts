@@ -27,6 +27,8 @@ export type PacketState = (typeof PacketState)[keyof typeof PacketState]
 const FLAG_CRYPTO = 1
 /** Its frames have been given back for retransmission: that happens once in a packet's life. */
 const FLAG_REQUEUED = 2
+/** In flight without frames: it only asks whether its size passes. */
+const FLAG_PROBE = 4
 
 const INITIAL_CAPACITY = 64
 
@@ -42,6 +44,8 @@ export class SentPacketMap {
   retransmittableInFlight = 0
   /** Those of them that hold crypto data. */
   cryptoInFlight = 0
+  /** MTU probes in flight. */
+  probesInFlight = 0
   /** Lowest tracked packet that is not acknowledged, 0 if there is none. */
   first = 0
   private last = 0
@@ -56,6 +60,9 @@ export class SentPacketMap {
   private previouses = new Float64Array(INITIAL_CAPACITY)
   /** Lost packets: the largest packet sent when that was decided. */
   private lostAt = new Float64Array(INITIAL_CAPACITY)
+  private lostTimes = new Float64Array(INITIAL_CAPACITY)
+  /** The largest packet that the packet's own ACK acknowledged, 0 without one. */
+  private carriedAcks = new Float64Array(INITIAL_CAPACITY)
   private frameLists: (SentFrame | null)[] = new Array<SentFrame | null>(INITIAL_CAPACITY).fill(null)
 
   /** @param pool where frame lists go when their packet leaves the map */
@@ -71,7 +78,11 @@ export class SentPacketMap {
     return this.capacity
   }
 
-  /** Takes over `frames`. Packet numbers must rise; skipped ones are never tracked. */
+  /**
+   * Takes over `frames`. Packet numbers must rise; skipped ones are never tracked.
+   * @param inFlight with no frames, the packet is an MTU probe
+   * @param carriedAck the largest packet that an ACK in it acknowledges, 0 for none
+   */
   add(
     packetNumber: number,
     now: Micros,
@@ -79,7 +90,8 @@ export class SentPacketMap {
     level: EncryptionLevel,
     frames: SentFrame | null,
     hasCrypto: boolean,
-    inFlight: boolean
+    inFlight: boolean,
+    carriedAck = 0
   ): void {
     while (this.first !== 0 && packetNumber - this.first >= this.capacity) this.grow()
     const slot = packetNumber & this.mask
@@ -89,6 +101,7 @@ export class SentPacketMap {
     this.flags[slot] = hasCrypto ? FLAG_CRYPTO : 0
     this.states[slot] = inFlight ? PacketState.InFlight : PacketState.Idle
     this.frameLists[slot] = frames
+    this.carriedAcks[slot] = carriedAck
     this.nexts[slot] = 0
     this.previouses[slot] = this.last
     if (this.last !== 0) this.nexts[this.last & this.mask] = packetNumber
@@ -102,6 +115,9 @@ export class SentPacketMap {
     if (frames !== null) {
       this.retransmittableInFlight++
       if (hasCrypto) this.cryptoInFlight++
+    } else {
+      this.flags[slot]! |= FLAG_PROBE
+      this.probesInFlight++
     }
   }
 
@@ -144,6 +160,16 @@ export class SentPacketMap {
     return (this.flags[packetNumber & this.mask]! & FLAG_CRYPTO) !== 0
   }
 
+  /** Whether it went out to learn whether its size passes, and carries nothing else. */
+  isProbe(packetNumber: number): boolean {
+    return (this.flags[packetNumber & this.mask]! & FLAG_PROBE) !== 0
+  }
+
+  /** The largest packet that the packet's own ACK acknowledged, 0 without one. */
+  carriedAck(packetNumber: number): number {
+    return this.carriedAcks[packetNumber & this.mask]!
+  }
+
   /** Whether the packet's frames have been given back already. */
   isRequeued(packetNumber: number): boolean {
     return (this.flags[packetNumber & this.mask]! & FLAG_REQUEUED) !== 0
@@ -159,6 +185,11 @@ export class SentPacketMap {
     return this.lostAt[packetNumber & this.mask]!
   }
 
+  /** When this packet was found lost. */
+  lostTime(packetNumber: number): Micros {
+    return this.lostTimes[packetNumber & this.mask]!
+  }
+
   /** Its frames are given back; the packet stays in flight if it was. */
   markRequeued(packetNumber: number): void {
     const slot = packetNumber & this.mask
@@ -167,11 +198,23 @@ export class SentPacketMap {
   }
 
   /** Takes the packet out of flight and keeps it for a late acknowledgement. */
-  markLost(packetNumber: number): void {
+  markLost(packetNumber: number, now: Micros): void {
     const slot = packetNumber & this.mask
     this.leaveFlight(slot)
     this.states[slot] = PacketState.Lost
     this.lostAt[slot] = this.largestSent
+    this.lostTimes[slot] = now
+  }
+
+  /** Undoes {@link markRequeued} and {@link markLost}: the packet is in flight again, with its frames. */
+  restore(packetNumber: number): void {
+    const slot = packetNumber & this.mask
+    this.states[slot] = PacketState.InFlight
+    this.flags[slot]! &= ~FLAG_REQUEUED
+    this.bytesInFlight += this.sizes[slot]!
+    this.packetsInFlight++
+    this.retransmittableInFlight++
+    if ((this.flags[slot]! & FLAG_CRYPTO) !== 0) this.cryptoInFlight++
   }
 
   /** Takes the packet out of flight and forgets its frames; only its time of sending is kept. */
@@ -199,6 +242,7 @@ export class SentPacketMap {
   private leaveFlight(slot: number): void {
     if (this.states[slot] !== PacketState.InFlight) return
     this.uncountRetransmittable(slot)
+    if ((this.flags[slot]! & FLAG_PROBE) !== 0) this.probesInFlight--
     this.bytesInFlight -= this.sizes[slot]!
     this.packetsInFlight--
   }
@@ -227,6 +271,8 @@ export class SentPacketMap {
     this.nexts = new Float64Array(capacity)
     this.previouses = new Float64Array(capacity)
     this.lostAt = new Float64Array(capacity)
+    this.lostTimes = new Float64Array(capacity)
+    this.carriedAcks = new Float64Array(capacity)
     const oldFrames = this.frameLists
     this.frameLists = new Array<SentFrame | null>(capacity).fill(null)
     this.capacity = capacity
@@ -247,9 +293,22 @@ export class SentPacketMap {
       levels: this.levels,
       nexts: this.nexts,
       previouses: this.previouses,
-      lostAt: this.lostAt
+      lostAt: this.lostAt,
+      lostTimes: this.lostTimes,
+      carriedAcks: this.carriedAcks
     }
   }
 }
 
-const columnNames = ['sentTimes', 'sizes', 'states', 'flags', 'levels', 'nexts', 'previouses', 'lostAt'] as const
+const columnNames = [
+  'sentTimes',
+  'sizes',
+  'states',
+  'flags',
+  'levels',
+  'nexts',
+  'previouses',
+  'lostAt',
+  'lostTimes',
+  'carriedAcks'
+] as const

@@ -23,13 +23,13 @@ class Flow {
   inFlight = 0
 
   constructor(reno = false, windowPackets?: number) {
-    this.sender = new CubicSender(this.rtt, reno, windowPackets)
+    this.sender = new CubicSender(this.rtt, { reno }, windowPackets)
   }
 
   fill(): number {
     let count = 0
     for (; this.sender.canSend(this.inFlight); count++) {
-      this.sender.onPacketSent(++this.sent, MSS)
+      this.sender.onPacketSent(this.now, ++this.sent, MSS, this.inFlight)
       this.inFlight += MSS
     }
     return count
@@ -68,7 +68,7 @@ describe('CubicSender', () => {
 
   it('does not grow a window that is not used', () => {
     const flow = new Flow()
-    flow.sender.onPacketSent(1, MSS)
+    flow.sender.onPacketSent(flow.now, 1, MSS, 0)
     flow.inFlight = MSS
     flow.ack(1)
     expect(flow.sender.congestionWindow).toBe(32 * MSS)

@@ -16,7 +16,7 @@ function flow(rttMs: number, enabled = true): { pacer: Pacer; sender: CubicSende
 function sendAll(f: ReturnType<typeof flow>, now: number): number {
   let sent = 0
   for (; f.pacer.sendTime(now, f.state.inFlight) === 0; sent++) {
-    f.sender.onPacketSent(sent + 1, MSS)
+    f.sender.onPacketSent(now, sent + 1, MSS, f.state.inFlight)
     f.pacer.onPacketSent(now, f.state.inFlight, MSS)
     f.state.inFlight += MSS
   }

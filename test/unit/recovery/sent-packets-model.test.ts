@@ -118,7 +118,7 @@ describe('SentPacketMap against a naive model', () => {
               map.remove(packetNumber)
               model.delete(packetNumber)
             } else if (s.op === 'lost' && entry.state === PacketState.InFlight) {
-              map.markLost(packetNumber)
+              map.markLost(packetNumber, next)
               entry.state = PacketState.Lost
             } else if (s.op === 'requeue' && map.isRetransmittable(packetNumber)) {
               map.markRequeued(packetNumber)
