@@ -5,6 +5,7 @@ import type { ConnectionId } from '../connection-id.js'
 import type { AeadProvider, HeaderProtector, PacketOpener, PacketSealer } from '../crypto/protection.js'
 import type { EncryptionLevel, PeerAddress, QuicHelper } from '../types.js'
 import type { QuicVersion } from '../wire/versions/version.js'
+import type { LevelKeys } from './level-keys.js'
 import type { NegotiatedConfig } from './negotiated-config.js'
 
 /** What a connection offers to its handshake. Nothing here sends at once: packets leave at the next pollTransmit. */
@@ -60,6 +61,11 @@ export interface HandshakeHost {
   onEncryptionEstablished(): void
   /** Client: SHLO processed. Server: first forward-secure packet received (the connection calls the handshake). */
   onHandshakeConfirmed(): void
+
+  /** For observers: keys are in use. */
+  onKeys?(keys: LevelKeys): void
+  /** For observers: a whole message came, and is about to be processed. */
+  onMessageReceived?(message: { serialize(): Uint8Array }): void
 }
 
 /** What {@link CryptoHandshake.describe} tells, for logs and tools. Undefined where not yet known. */

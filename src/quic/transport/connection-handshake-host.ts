@@ -4,10 +4,12 @@
 import type { ConnectionId } from '../connection-id.js'
 import type { AeadProvider, HeaderProtector, PacketOpener, PacketSealer } from '../crypto/protection.js'
 import type { HandshakeHost } from '../handshake/handshake.js'
+import type { LevelKeys } from '../handshake/level-keys.js'
 import type { NegotiatedConfig } from '../handshake/negotiated-config.js'
-import type { EncryptionLevel, PeerAddress, QuicHelper } from '../types.js'
+import type { EncryptionLevel, Micros, PeerAddress, QuicHelper } from '../types.js'
 import type { QuicVersion } from '../wire/versions/version.js'
 import type { CryptoSendStream } from './crypto-stream.js'
+import type { ConnectionObserver } from './observer.js'
 import type { DeriveOpener } from './packets/packet-openers.js'
 import type { PacketReceiver } from './packets/packet-receiver.js'
 import type { PacketSender } from './packets/packet-sender.js'
@@ -22,6 +24,8 @@ export interface HandshakenConnection {
   readonly currentDatagramLength: number
   readonly helper: QuicHelper
   readonly aeadProvider: AeadProvider
+  readonly observer: ConnectionObserver | undefined
+  readonly now: Micros
   wake(): void
   neuterUnencryptedPackets(): void
   applyConfig(config: NegotiatedConfig): void
@@ -75,6 +79,8 @@ export class ConnectionHandshakeHost implements HandshakeHost {
   }
 
   sendHandshakeMessage(message: Uint8Array): void {
+    const { observer, now } = this.connection
+    observer?.onHandshakeMessage?.(now, true, message)
     this.crypto.write(message, this.sender.level)
     this.connection.wake()
   }
@@ -115,14 +121,30 @@ export class ConnectionHandshakeHost implements HandshakeHost {
   }
 
   onConfigNegotiated(config: NegotiatedConfig): void {
+    const { observer, now } = this.connection
+    observer?.onConfigNegotiated?.(now, config)
     this.connection.applyConfig(config)
   }
 
   onEncryptionEstablished(): void {
+    const { observer, now } = this.connection
+    observer?.onStateChanged?.(now, 'encrypted')
     this.connection.applyEncryptionEstablished()
   }
 
   onHandshakeConfirmed(): void {
+    const { observer, now } = this.connection
+    observer?.onStateChanged?.(now, 'confirmed')
     this.connection.applyHandshakeConfirmed()
+  }
+
+  onKeys(keys: LevelKeys): void {
+    const { observer, now } = this.connection
+    observer?.onKeys?.(now, keys)
+  }
+
+  onMessageReceived(message: { serialize(): Uint8Array }): void {
+    const { observer, now } = this.connection
+    if (observer?.onHandshakeMessage !== undefined) observer.onHandshakeMessage(now, false, message.serialize())
   }
 }

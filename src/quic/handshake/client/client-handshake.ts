@@ -53,6 +53,8 @@ export interface ClientHandshakeOptions {
 interface PendingHello {
   readonly agreement: ClientKeyAgreement
   readonly context: Pick<KeyScheduleInput, 'connectionId' | 'chlo' | 'serverConfig' | 'leafCertificate'>
+  /** Of level Initial. */
+  readonly initial: LevelProtection
 }
 
 type State = 'idle' | 'inchoate sent' | 'full sent' | 'complete'
@@ -122,6 +124,7 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
   }
 
   private onMessage(message: HandshakeMessage, level: EncryptionLevel): void {
+    this.host.onMessageReceived?.(message)
     const { tag } = message
     if (tag === MessageTag.SCUP) {
       this.onServerConfigUpdate(message)
@@ -180,12 +183,12 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
       leafCertificate: this.certificates[0]!,
       style: host.version.protection
     }
-    this.pending = { agreement, context }
     this.send(chlo)
 
     const salt = Buffer.concat([clientNonce, serverNonce])
     const keys = deriveKeys({ ...context, aead, forwardSecure: false, sharedSecret: initialSecret, salt })
     const levelKeys = new LevelProtection(host, aead, keys)
+    this.pending = { agreement, context, initial: levelKeys }
     if (host.version.traits.diversification) {
       const derive = (nonce: Uint8Array): PacketOpener => levelKeys.serverOpener(nonce)
       host.setDiversifiedOpener(EncryptionLevel.Initial, derive, levelKeys.serverHeaderProtector())
@@ -194,6 +197,7 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     }
     // What follows is encrypted on the assumption that the server will accept the hello.
     host.setSealer(EncryptionLevel.Initial, levelKeys.clientSealer())
+    levelKeys.announce(EncryptionLevel.Initial)
     host.setSendLevel(EncryptionLevel.Initial)
     this.established = true
     host.onEncryptionEstablished()
@@ -236,7 +240,7 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
       throw new QuicError(QuicErrorCode.CRYPTO_ENCRYPTION_LEVEL_INCORRECT, 'unencrypted SHLO message')
     }
     const { host, cached } = this
-    const { agreement, context } = this.pending!
+    const { agreement, context, initial } = this.pending!
     const { aead, keyExchange, clientNonce, serverNonce } = agreement
     this.checkVersions(shlo)
     const token = shlo.get(Tag.STK)
@@ -257,6 +261,9 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     const levelKeys = new LevelProtection(host, aead, keys)
     host.setAlternativeOpener(EncryptionLevel.ForwardSecure, levelKeys.serverOpener(), false)
     host.setSealer(EncryptionLevel.ForwardSecure, levelKeys.clientSealer())
+    // The SHLO came under the server's initial key, whose nonce is known by that.
+    if (host.version.traits.diversification && initial.serverKeyKnown) initial.announce(EncryptionLevel.Initial)
+    levelKeys.announce(EncryptionLevel.ForwardSecure)
     host.setSendLevel(EncryptionLevel.ForwardSecure)
     this.state = 'complete'
     this.pending = undefined

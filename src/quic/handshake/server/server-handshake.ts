@@ -96,6 +96,7 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
   }
 
   private onMessage(message: HandshakeMessage): void {
+    this.host.onMessageReceived?.(message)
     if (this.established) {
       throw new QuicError(
         QuicErrorCode.CRYPTO_MESSAGE_AFTER_HANDSHAKE_COMPLETE,
@@ -161,6 +162,7 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
     host.setSendLevel(EncryptionLevel.Initial)
     // From here on nothing unencrypted is accepted.
     host.setOpener(EncryptionLevel.Initial, level.clientOpener())
+    level.announce(EncryptionLevel.Initial)
   }
 
   private installForwardSecureKeys(aead: AeadName, keys: PacketKeys): void {
@@ -169,6 +171,7 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
     host.setSealer(EncryptionLevel.ForwardSecure, level.serverSealer())
     host.setSendLevel(EncryptionLevel.ForwardSecure)
     host.setAlternativeOpener(EncryptionLevel.ForwardSecure, level.clientOpener(), false)
+    level.announce(EncryptionLevel.ForwardSecure)
   }
 
   private buildServerHello(chlo: HandshakeMessage, serverNonce: Uint8Array, publicValue: Uint8Array): HandshakeMessage {
