@@ -164,6 +164,12 @@ export class FakeHost implements HandshakeHost {
   neuterUnencryptedPackets(): void {
     this.events.push('neuter')
   }
+  resendInitialPackets(): void {
+    this.events.push('resend')
+  }
+  restart(connectionId: ConnectionId): void {
+    this.events.push(`restart ${connectionId}`)
+  }
   onConfigNegotiated(config: NegotiatedConfig): void {
     this.events.push('config')
     this.config = config

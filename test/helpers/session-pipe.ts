@@ -43,7 +43,10 @@ export class FakeConnection implements SessionConnection {
       serverName: 'a.example',
       userAgent: undefined,
       certificates: [],
-      helloCount: 1
+      helloCount: 1,
+      rejections: [],
+      earlyData: 'none',
+      timestamps: undefined
     }
   }
 

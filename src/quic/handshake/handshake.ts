@@ -55,6 +55,13 @@ export interface HandshakeHost {
 
   /** Forgets every unacknowledged packet of level None: they are abandoned, not lost. */
   neuterUnencryptedPackets(): void
+  /**
+   * Client: everything sent at level Initial and not acknowledged was under a key that the server does not have. It is
+   * sent again under the key that there is now.
+   */
+  resendInitialPackets(): void
+  /** Client: the handshake begins anew, as does everything that was sent, on a connection with this id. */
+  restart(connectionId: ConnectionId): void
   /** The peer's hello has been processed and its limits are known. */
   onConfigNegotiated(config: NegotiatedConfig): void
   /** Application data may be sent (client: initial keys are there; server: SHLO queued). */
@@ -79,7 +86,16 @@ export interface HandshakeDescription {
   certificates: readonly Uint8Array[]
   /** CHLOs sent or received so far. */
   helloCount: number
+  /** Why hellos were rejected: for each rejection, sent or received, the protocol's names of its reasons. */
+  rejections: readonly (readonly string[])[]
+  /** Whether the first hello was a full one, so that data could follow it at once, and what became of that. */
+  earlyData: EarlyData
+  /** Client: what certificate transparency logs say about the leaf, as the server passed it on; not verified. */
+  timestamps: Uint8Array | undefined
 }
+
+/** See {@link HandshakeDescription.earlyData}. */
+export type EarlyData = 'none' | 'offered' | 'accepted' | 'rejected'
 
 /** One side's handshake machine. Every method may throw a QuicError, which ends the connection. */
 export interface CryptoHandshake {
@@ -89,6 +105,8 @@ export interface CryptoHandshake {
   onCryptoData(bytes: Uint8Array, level: EncryptionLevel): void
   /** Server: a packet under forward-secure keys arrived, so the client has the SHLO. */
   onForwardSecurePacket(): void
+  /** Client: the connection goes on in another version, in which everything unacknowledged is sent again. */
+  onVersionNegotiated(): void
   /** Client: initial keys are installed. Server: SHLO queued. */
   readonly encryptionEstablished: boolean
   readonly confirmed: boolean

@@ -6,7 +6,7 @@ import type { AeadProvider, HeaderProtector, PacketOpener, PacketSealer } from '
 import type { HandshakeHost } from '../handshake/handshake.js'
 import type { LevelKeys } from '../handshake/level-keys.js'
 import type { NegotiatedConfig } from '../handshake/negotiated-config.js'
-import type { EncryptionLevel, Micros, PeerAddress, QuicHelper } from '../types.js'
+import { EncryptionLevel, type Micros, type PeerAddress, type QuicHelper } from '../types.js'
 import type { QuicVersion } from '../wire/versions/version.js'
 import type { CryptoSendStream } from './crypto-stream.js'
 import type { ConnectionObserver } from './observer.js'
@@ -28,6 +28,8 @@ export interface HandshakenConnection {
   readonly now: Micros
   wake(): void
   neuterUnencryptedPackets(): void
+  resendInitialPackets(): void
+  restart(connectionId: ConnectionId): void
   applyConfig(config: NegotiatedConfig): void
   applyEncryptionEstablished(): void
   applyHandshakeConfirmed(): void
@@ -91,6 +93,8 @@ export class ConnectionHandshakeHost implements HandshakeHost {
 
   setSendLevel(level: EncryptionLevel): void {
     this.sender.level = level
+    // A hello that begins again: until there are keys once more, nothing but the handshake is sent.
+    if (level === EncryptionLevel.None) this.sender.applicationData = false
   }
 
   setDiversificationNonce(nonce: Uint8Array): void {
@@ -114,6 +118,14 @@ export class ConnectionHandshakeHost implements HandshakeHost {
 
   neuterUnencryptedPackets(): void {
     this.connection.neuterUnencryptedPackets()
+  }
+
+  resendInitialPackets(): void {
+    this.connection.resendInitialPackets()
+  }
+
+  restart(connectionId: ConnectionId): void {
+    this.connection.restart(connectionId)
   }
 
   setResetToken(token: Uint8Array): void {

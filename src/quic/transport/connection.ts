@@ -33,6 +33,9 @@ export const DEFAULT_CLIENT_MAX_PACKET = 1350
 /** UDP payload of a server's packets until its client has shown that larger ones pass, bytes. */
 export const DEFAULT_SERVER_MAX_PACKET = 1000
 
+/** Stateless rejects that a client follows, as many as a connection's hellos. */
+const MAX_RESTARTS = 3
+
 /** What makes a connection. */
 export interface QuicConnectionOptions {
   perspective: Perspective
@@ -76,7 +79,8 @@ export interface ConnectionStats {
 /** A Google QUIC connection. Runs by itself as a client's {@link QuicEndpoint}; servers run it under a dispatcher. */
 export class QuicConnection implements SessionConnection, QuicEndpoint, HandshakenConnection, FrameRouterOwner {
   readonly perspective: Perspective
-  readonly connectionId: ConnectionId
+  /** A server that rejects statelessly has its client go on with another one. */
+  connectionId: ConnectionId
   readonly supportedVersions: readonly QuicVersion[]
   readonly helper: QuicHelper
   readonly aeadProvider: AeadProvider
@@ -90,26 +94,30 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
   /** Why it is closed; undefined while it is not. */
   closeError: QuicError | undefined
 
-  private readonly sentPackets: SentPacketManager
-  private readonly received = new ReceivedPacketManager()
-  private readonly sender: PacketSender
-  private readonly receiver: PacketReceiver
-  private readonly cryptoSend: CryptoSendStream
-  private readonly cryptoReceiver: CryptoReceiver
-  private readonly entropy: ConnectionEntropy | undefined
+  private sentPackets!: SentPacketManager
+  private received!: ReceivedPacketManager
+  private sender!: PacketSender
+  private receiver!: PacketReceiver
+  private cryptoSend!: CryptoSendStream
+  private cryptoReceiver!: CryptoReceiver
+  private entropy: ConnectionEntropy | undefined
   private readonly liveness: Liveness
-  private readonly router: FrameRouter
-  private readonly handshake: CryptoHandshake
+  private router!: FrameRouter
+  private handshake!: CryptoHandshake
   private readonly peek: DatagramPeek
   private readonly onWake: () => void
   private readonly onClosed: QuicConnectionOptions['onClosed']
   private readonly observed: ObservedPacket | undefined
+  private readonly framePool = new SentFramePool()
+  /** Another id to begin anew with, once the datagram at hand is processed. */
+  private nextConnectionId: ConnectionId | undefined
+  private restarts = 0
+  private readonly earlierRejections: (readonly string[])[] = []
   private wakeRequested = false
   private silentClose = false
 
-  constructor(o: QuicConnectionOptions) {
+  constructor(private readonly o: QuicConnectionOptions) {
     const { perspective, version } = o
-    const client = perspective === Perspective.Client
     this.perspective = perspective
     this.connectionId = o.connectionId
     this.version = version
@@ -122,8 +130,18 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     this.onClosed = o.onClosed
     this.observer = o.observer
     if (o.observer?.onPacketReceived !== undefined) this.observed = new ObservedPacket(version)
-    const framePool = new SentFramePool()
     this.peek = new DatagramPeek(perspective)
+    this.peek.longHeaders = version.traits.longHeaders
+    this.receivePart()
+    this.liveness = new Liveness(perspective, o.now, o.handshakeTimeout)
+    this.session = o.createSession(this)
+    this.sendPart()
+  }
+
+  /** What takes packets in, as it is before the first. */
+  private receivePart(): void {
+    const { o, perspective, version, framePool } = this
+    this.received = new ReceivedPacketManager()
     this.sentPackets = new SentPacketManager({
       perspective,
       framePool,
@@ -133,19 +151,22 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     this.receiver = new PacketReceiver(
       perspective,
       version,
-      client ? Perspective.Server : Perspective.Client,
+      perspective === Perspective.Client ? Perspective.Server : Perspective.Client,
       this.received,
       this
     )
-    this.peek.longHeaders = version.traits.longHeaders
     this.cryptoSend = new CryptoSendStream(version.traits.cryptoFrames)
     this.cryptoReceiver = new CryptoReceiver(version.traits, o.cryptoWindow)
-    this.liveness = new Liveness(perspective, o.now, o.handshakeTimeout)
     if (o.supportedVersions.some(({ traits }) => traits.entropy)) this.entropy = new ConnectionEntropy(o.helper)
-    this.session = o.createSession(this)
+  }
+
+  /** What sends packets and agrees on keys, as it is before the first. */
+  private sendPart(): void {
+    const { o, perspective, version, framePool } = this
+    const client = perspective === Perspective.Client
     this.sender = new PacketSender({
       perspective,
-      connectionId: o.connectionId,
+      connectionId: this.connectionId,
       version,
       maxPacketLength: o.maxPacketLength ?? (client ? DEFAULT_CLIENT_MAX_PACKET : DEFAULT_SERVER_MAX_PACKET),
       framePool,
@@ -227,7 +248,9 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
   }
 
   describeHandshake(): HandshakeDescription {
-    return this.handshake.describe()
+    const description = this.handshake.describe()
+    if (this.restarts === 0) return description
+    return { ...description, rejections: [...this.earlierRejections, ...description.rejections] }
   }
 
   wake(): void {
@@ -252,6 +275,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     this.now = now
     try {
       this.processDatagram(from, datagram)
+      if (this.nextConnectionId !== undefined) this.beginAnew(this.nextConnectionId)
       this.retryUndecryptable()
       this.observer?.onMetricsUpdated?.(now, this.sentPackets)
     } catch (error) {
@@ -374,6 +398,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     this.session.onVersionNegotiated()
     this.sentPackets.neuterUnencryptedPackets()
     this.cryptoSend.retransmitAll()
+    this.handshake.onVersionNegotiated()
   }
 
   // Packets that came too early are tried again after every change of keys, in order.
@@ -467,6 +492,33 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
   neuterUnencryptedPackets(): void {
     this.sentPackets.neuterUnencryptedPackets()
     this.cryptoSend.abandon(EncryptionLevel.None)
+  }
+
+  resendInitialPackets(): void {
+    this.sentPackets.giveBack(EncryptionLevel.Initial, this)
+  }
+
+  restart(connectionId: ConnectionId): void {
+    this.nextConnectionId = connectionId
+  }
+
+  /**
+   * The server keeps nothing of this connection and wants its client to come back under another id: the session stays,
+   * and what it sent is sent again.
+   */
+  private beginAnew(connectionId: ConnectionId): void {
+    this.nextConnectionId = undefined
+    this.earlierRejections.push(...this.handshake.describe().rejections)
+    if (++this.restarts > MAX_RESTARTS) {
+      const details = `${this.restarts} stateless rejects, the last for ${this.earlierRejections.at(-1)?.join(', ')}`
+      throw new QuicError(QuicErrorCode.CRYPTO_TOO_MANY_REJECTS, details)
+    }
+    const { sentPackets } = this
+    this.connectionId = connectionId
+    this.receivePart()
+    this.sendPart()
+    sentPackets.giveBack(EncryptionLevel.Initial, this)
+    this.handshake.start()
   }
 
   applyConfig(config: NegotiatedConfig): void {

@@ -5,6 +5,7 @@
  *     CHLO (full)     →  ← SHLO       (or REJ again); data may follow the full hello at once, at level Initial
  */
 import { createHash } from 'node:crypto'
+import { ConnectionId } from '../../connection-id.js'
 import type { KeyExchangeName } from '../../crypto/key-exchange.js'
 import type { KeyScheduleInput } from '../../crypto/key-schedule.js'
 import { deriveKeys } from '../../crypto/key-schedule.js'
@@ -16,11 +17,12 @@ import { EncryptionLevel } from '../../types.js'
 import type { HandshakeMessage } from '../../wire/handshake-message.js'
 import { HandshakeMessageReader } from '../../wire/handshake-message.js'
 import { RESET_TOKEN_LENGTH } from '../../wire/stateless-reset.js'
-import { MessageTag, Tag } from '../../wire/tags.js'
+import { CONNECTION_ID_LENGTH } from '../../wire/public-header.js'
+import { MessageTag, Tag, rejectReasonName } from '../../wire/tags.js'
 import { isReservedVersion } from '../../wire/version-negotiation.js'
 import type { QuicConfigProposal } from '../config.js'
 import { processServerConfig } from '../config.js'
-import type { CryptoHandshake, HandshakeDescription, HandshakeHost } from '../handshake.js'
+import type { CryptoHandshake, EarlyData, HandshakeDescription, HandshakeHost } from '../handshake.js'
 import { LevelProtection } from '../level-protection.js'
 import { isValidServerName } from '../server-name.js'
 import { CachedServerState } from './cached-server-state.js'
@@ -43,7 +45,7 @@ export interface ClientHandshakeOptions {
   readonly aeads?: readonly AeadName[]
   /** Preferred first; by default C255, P256. */
   readonly keyExchanges?: readonly KeyExchangeName[]
-  /** What is known of the server already. The handshake keeps it up to date. */
+  /** What is known of the server already; empty at first. The handshake keeps it up to date. */
   readonly cached?: CachedServerState
   /** UAID. */
   readonly userAgent?: string
@@ -57,7 +59,7 @@ interface PendingHello {
   readonly initial: LevelProtection
 }
 
-type State = 'idle' | 'inchoate sent' | 'full sent' | 'complete'
+type State = 'idle' | 'inchoate sent' | 'full sent' | 'complete' | 'left'
 
 /** One connection's handshake. Every method may throw a QuicError, which ends the connection. */
 export class QuicCryptoClientHandshake implements CryptoHandshake {
@@ -74,6 +76,12 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
   private chosen: { aead: string; keyExchange: string } | undefined
   private certificates: readonly Uint8Array[] = []
   private established = false
+  /** Whether keys of level Initial were installed, so that packets under them may be on their way. */
+  private hadInitialKeys = false
+  /** The certificates that the last hello said are here. */
+  private announced: readonly Uint8Array[] = []
+  private earlyData: EarlyData = 'none'
+  private readonly rejections: string[][] = []
 
   constructor(
     private readonly host: HandshakeHost,
@@ -119,13 +127,23 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
       serverName: isValidServerName(serverName) ? serverName : undefined,
       userAgent,
       certificates: this.certificates,
-      helloCount: this.helloCount
+      helloCount: this.helloCount,
+      rejections: this.rejections,
+      earlyData: this.earlyData,
+      timestamps: this.cached.timestamps.length > 0 ? this.cached.timestamps : undefined
     }
+  }
+
+  /** Keys are made for a version; the hello itself stays as it is. */
+  onVersionNegotiated(): void {
+    if (this.state === 'full sent') this.installInitialKeys(this.pending!.agreement, this.pending!.context)
   }
 
   private onMessage(message: HandshakeMessage, level: EncryptionLevel): void {
     this.host.onMessageReceived?.(message)
     const { tag } = message
+    // A server that rejected statelessly knows nothing of this connection, and who else sends does not matter.
+    if (this.state === 'left') return
     if (tag === MessageTag.SCUP) {
       this.onServerConfigUpdate(message)
     } else if (this.state === 'complete') {
@@ -135,10 +153,7 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     } else if (tag === MessageTag.REJ) {
       this.onRejection(message, level)
     } else if (tag === MessageTag.SREJ) {
-      throw new QuicError(
-        QuicErrorCode.CRYPTO_HANDSHAKE_STATELESS_REJECT,
-        'the server sent a stateless reject, which this client did not ask for'
-      )
+      this.onStatelessRejection(message, level)
     } else if (this.state === 'inchoate sent') {
       throw new QuicError(QuicErrorCode.INVALID_CRYPTO_MESSAGE_TYPE, 'Expected REJ')
     } else if (tag === MessageTag.SHLO) {
@@ -154,7 +169,9 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     this.established = false
     if (++this.helloCount > MAX_CLIENT_HELLOS) {
       this.helloCount--
-      throw new QuicError(QuicErrorCode.CRYPTO_TOO_MANY_REJECTS, `More than ${MAX_CLIENT_HELLOS - 1} rejects`)
+      const last = this.rejections.at(-1)?.join(', ')
+      const details = `More than ${MAX_CLIENT_HELLOS - 1} rejects, the last for ${last}`
+      throw new QuicError(QuicErrorCode.CRYPTO_TOO_MANY_REJECTS, details)
     }
     if (this.cached.isComplete(host.helper.wallSeconds())) this.sendFullHello()
     else this.sendInchoateHello()
@@ -162,6 +179,7 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
 
   private sendInchoateHello(): void {
     this.state = 'inchoate sent'
+    this.announced = this.cached.chain
     this.send(buildInchoateHello(this.host, this.options, this.cached))
   }
 
@@ -171,36 +189,46 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
       aeads: this.options.aeads ?? host.aeadProvider.preference,
       keyExchanges: this.options.keyExchanges ?? (['C255', 'P256'] as const)
     }
+    // A stateless rejection's nonce was kept for this connection.
+    if (this.serverNonce.length === 0) this.serverNonce = this.cached.takeServerNonce()
     const { chlo, agreement } = this.fillFullHello(preferences)
-    const { aead, initialSecret, clientNonce, serverNonce } = agreement
+    const { aead } = agreement
     this.state = 'full sent'
+    if (this.helloCount === 1 && agreement.serverNonce.length === 0) this.earlyData = 'offered'
     this.chosen = { aead, keyExchange: agreement.keyExchange.name }
-    this.certificates = this.cached.chain
+    this.certificates = this.announced = this.cached.chain
     const context = {
       connectionId: host.connectionId.bytes,
       chlo: chlo.serialize(),
       serverConfig: this.cached.serverConfigBytes,
-      leafCertificate: this.certificates[0]!,
-      style: host.version.protection
+      leafCertificate: this.certificates[0]!
     }
     this.send(chlo)
-
-    const salt = Buffer.concat([clientNonce, serverNonce])
-    const keys = deriveKeys({ ...context, aead, forwardSecure: false, sharedSecret: initialSecret, salt })
-    const levelKeys = new LevelProtection(host, aead, keys)
-    this.pending = { agreement, context, initial: levelKeys }
-    if (host.version.traits.diversification) {
-      const derive = (nonce: Uint8Array): PacketOpener => levelKeys.serverOpener(nonce)
-      host.setDiversifiedOpener(EncryptionLevel.Initial, derive, levelKeys.serverHeaderProtector())
-    } else {
-      host.setAlternativeOpener(EncryptionLevel.Initial, levelKeys.serverOpener(), true)
-    }
-    // What follows is encrypted on the assumption that the server will accept the hello.
-    host.setSealer(EncryptionLevel.Initial, levelKeys.clientSealer())
-    levelKeys.announce(EncryptionLevel.Initial)
-    host.setSendLevel(EncryptionLevel.Initial)
+    this.installInitialKeys(agreement, context)
     this.established = true
     host.onEncryptionEstablished()
+  }
+
+  private installInitialKeys(agreement: ClientKeyAgreement, context: PendingHello['context']): void {
+    const { host } = this
+    const { aead, initialSecret: sharedSecret, clientNonce, serverNonce } = agreement
+    const salt = Buffer.concat([clientNonce, serverNonce])
+    const style = host.version.protection
+    const keys = deriveKeys({ ...context, style, aead, forwardSecure: false, sharedSecret, salt })
+    const initial = new LevelProtection(host, aead, keys)
+    this.pending = { agreement, context, initial }
+    if (host.version.traits.diversification) {
+      const derive = (nonce: Uint8Array): PacketOpener => initial.serverOpener(nonce)
+      host.setDiversifiedOpener(EncryptionLevel.Initial, derive, initial.serverHeaderProtector())
+    } else {
+      host.setAlternativeOpener(EncryptionLevel.Initial, initial.serverOpener(), true)
+    }
+    // What follows is encrypted on the assumption that the server will accept the hello.
+    host.setSealer(EncryptionLevel.Initial, initial.clientSealer())
+    initial.announce(EncryptionLevel.Initial)
+    host.setSendLevel(EncryptionLevel.Initial)
+    if (this.hadInitialKeys) host.resendInitialPackets()
+    this.hadInitialKeys = true
   }
 
   private fillFullHello(preferences: {
@@ -224,15 +252,41 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
   }
 
   private onRejection(rej: HandshakeMessage, level: EncryptionLevel): void {
+    this.learnFrom(rej, level)
+    this.serverNonce = rej.get(Tag.SNO) ?? this.serverNonce
+    this.verifyProof()
+    this.sendHello()
+  }
+
+  /** The server keeps nothing of this connection: everything begins anew, with what this one has learned. */
+  private onStatelessRejection(srej: HandshakeMessage, level: EncryptionLevel): void {
+    if (this.options.config.connectionOptions?.includes('SREJ') !== true) {
+      throw new QuicError(
+        QuicErrorCode.CRYPTO_HANDSHAKE_STATELESS_REJECT,
+        'the server sent a stateless reject, which this client did not ask for'
+      )
+    }
+    this.learnFrom(srej, level)
+    const id = srej.get(Tag.RCID)
+    if (id?.length !== CONNECTION_ID_LENGTH) {
+      throw new QuicError(QuicErrorCode.CRYPTO_MESSAGE_PARAMETER_NOT_FOUND, 'Missing kRCID')
+    }
+    const nonce = srej.get(Tag.SNO)
+    if (nonce !== undefined) this.cached.addServerNonce(nonce)
+    this.verifyProof()
+    this.state = 'left'
+    this.host.restart(ConnectionId.read(id))
+  }
+
+  private learnFrom(rejection: HandshakeMessage, level: EncryptionLevel): void {
     if (level !== EncryptionLevel.None) {
       throw new QuicError(QuicErrorCode.CRYPTO_ENCRYPTION_LEVEL_INCORRECT, 'encrypted REJ message')
     }
     const { cached, host } = this
     host.neuterUnencryptedPackets()
-    cached.update(rej, this.chloHash, host.helper.wallSeconds())
-    this.serverNonce = rej.get(Tag.SNO) ?? this.serverNonce
-    this.verifyProof()
-    this.sendHello()
+    if (this.earlyData === 'offered') this.earlyData = 'rejected'
+    this.rejections.push(reasonNames(rejection))
+    cached.update(rejection, this.chloHash, host.helper.wallSeconds(), this.announced)
   }
 
   private onServerHello(shlo: HandshakeMessage, level: EncryptionLevel): void {
@@ -254,7 +308,8 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     const negotiated = processServerConfig(shlo, this.options.config)
 
     const salt = Buffer.concat([clientNonce, nonce.length > 0 ? nonce : serverNonce])
-    const keys = deriveKeys({ ...context, aead, forwardSecure: true, sharedSecret, salt })
+    const style = host.version.protection
+    const keys = deriveKeys({ ...context, style, aead, forwardSecure: true, sharedSecret, salt })
     host.onConfigNegotiated(negotiated)
     const resetToken = shlo.get(Tag.SRST)
     if (host.version.traits.statelessReset && resetToken?.length === RESET_TOKEN_LENGTH) host.setResetToken(resetToken)
@@ -266,6 +321,7 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     levelKeys.announce(EncryptionLevel.ForwardSecure)
     host.setSendLevel(EncryptionLevel.ForwardSecure)
     this.state = 'complete'
+    if (this.earlyData === 'offered') this.earlyData = 'accepted'
     this.pending = undefined
     host.onHandshakeConfirmed()
   }
@@ -317,6 +373,12 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
       wallSeconds: this.host.helper.wallSeconds()
     })
   }
+}
+
+/** RREJ is for people alone: a broken one is as good as none. */
+function reasonNames(rejection: HandshakeMessage): string[] {
+  const value = rejection.get(Tag.RREJ)
+  return value === undefined || value.length % 4 !== 0 ? [] : rejection.uint32List(Tag.RREJ)!.map(rejectReasonName)
 }
 
 function invalidHello(details: string): QuicError {

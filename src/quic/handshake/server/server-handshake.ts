@@ -14,14 +14,14 @@ import { QuicError, QuicErrorCode } from '../../errors.js'
 import { EncryptionLevel } from '../../types.js'
 import { HandshakeMessage, HandshakeMessageReader } from '../../wire/handshake-message.js'
 import { encodeSocketAddress } from '../../wire/socket-address.js'
-import { MessageTag, Tag, tagName } from '../../wire/tags.js'
+import { MessageTag, Tag, rejectReasonName, tagName } from '../../wire/tags.js'
 import type { QuicConfigProposal } from '../config.js'
 import { processClientConfig, writeServerConfig } from '../config.js'
-import type { CryptoHandshake, HandshakeDescription, HandshakeHost } from '../handshake.js'
+import type { CryptoHandshake, EarlyData, HandshakeDescription, HandshakeHost } from '../handshake.js'
 import { LevelProtection } from '../level-protection.js'
 import type { CheckedClientHello, ServerHandshakeSecrets } from './client-hello-check.js'
 import { checkClientHello } from './client-hello-check.js'
-import { buildRejection } from './rejection.js'
+import { buildRejection, buildServerConfigUpdate } from './rejection.js'
 import type { ServerConfig } from './server-config.js'
 
 /**
@@ -56,6 +56,10 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
   private chosen: { aead: string; keyExchange: string } | undefined
   private established = false
   private done = false
+  private earlyData: EarlyData = 'none'
+  private readonly rejections: string[][] = []
+  /** The hello that was accepted. */
+  private accepted: HandshakeMessage | undefined
 
   constructor(
     private readonly host: HandshakeHost,
@@ -68,6 +72,24 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
 
   get confirmed(): boolean {
     return this.done
+  }
+
+  /** Nothing to do: it is the client that chooses. */
+  onVersionNegotiated(): void {}
+
+  /**
+   * Gives the client the primary server config and a token for its next connection (SCUP).
+   *
+   * @returns whether it could: not before the handshake is confirmed
+   * @throws QuicError HANDSHAKE_FAILED if the proof cannot be made
+   */
+  sendConfigUpdate(): boolean {
+    if (!this.done) return false
+    const { host, options } = this
+    host.sendHandshakeMessage(
+      buildServerConfigUpdate(this.accepted!, this.certifiedKey!, host, options).serialize()
+    )
+    return true
   }
 
   /** Nothing to do: a server waits for the first hello. */
@@ -91,7 +113,10 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
       serverName: this.serverName,
       userAgent: this.userAgent,
       certificates: this.certifiedKey?.chain ?? [],
-      helloCount: this.helloCount
+      helloCount: this.helloCount,
+      rejections: this.rejections,
+      earlyData: this.earlyData,
+      timestamps: undefined
     }
   }
 
@@ -113,10 +138,14 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
     this.serverName = checked.serverName
     this.userAgent = message.text(Tag.UAID)
     this.certifiedKey = checked.certifiedKey
+    const early = this.helloCount === 1 && message.has(Tag.PUBS) && (message.get(Tag.SNO)?.length ?? 0) === 0
     if (checked.config === undefined || checked.reasons.length > 0) {
+      if (early) this.earlyData = 'rejected'
+      this.rejections.push(checked.reasons.map(rejectReasonName))
       this.send(buildRejection(message, checked, this.host, this.options))
     } else {
       this.accept(message, checked, checked.config)
+      if (early) this.earlyData = 'accepted'
     }
   }
 
@@ -147,6 +176,7 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
     this.send(shlo)
     this.installForwardSecureKeys(agreement.aead, keys.forwardSecure)
     this.established = true
+    this.accepted = chlo
     host.onEncryptionEstablished()
   }
 
