@@ -1,16 +1,13 @@
 /**
- * What has been received, and when to say so (quic_received_packet_manager.cc; quic_connection.cc, MaybeQueueAck in its
- * default "TCP" mode).
+ * What has been received, and what of it to report (quic_received_packet_manager.cc). When is the
+ * {@link AckScheduler}'s decision.
  */
 import { QuicError, QuicErrorCode } from '../../errors.js'
 import type { Micros } from '../../types.js'
 import type { AckFrame } from '../../wire/frames/frames.js'
+import { AckScheduler, type ReceivedForAck } from './ack-scheduler.js'
 import { PacketRangeSet } from './packet-range-set.js'
 
-const ACK_DELAY: Micros = 25_000
-const ELICITING_BEFORE_ACK = 2
-/** An ack at least this often, whatever the packets hold, so that the peer can forget what it sent. */
-const PACKETS_BEFORE_ACK = 20
 /** A gap is reported at once only this many packets long: the peer's loss threshold and one more for a lost ack. */
 const PACKETS_AFTER_GAP = 4
 /** An ACK names at most 256; twice that, so that a hole can be filled long after it left the ACK. */
@@ -23,6 +20,8 @@ export class ReceivedPacketManager {
   largestReceived = 0
   /** The highest STOP_WAITING value: below it the peer waits for nothing. */
   peerLeastUnacked = 0
+  /** Decides when an ack is due. */
+  readonly schedule = new AckScheduler()
   private readonly received = new PacketRangeSet(MAX_TRACKED_RANGES)
   private readonly frame: AckFrame = {
     largestAcked: 0,
@@ -34,10 +33,7 @@ export class ReceivedPacketManager {
   private floor = 1
   private largestReceivedAt: Micros = 0
   private largestWithStopWaiting = 0
-  private packetsSinceAck = 0
-  private elicitingSinceAck = 0
-  private ackQueued = false
-  private ackTime: Micros = Infinity
+  private readonly latest: ReceivedForAck = { packetNumber: 0, eliciting: false, fillsGap: false, newGap: false }
 
   /** Whether the packet is new. To be asked before decryption; duplicates and forgotten numbers are dropped there. */
   isAwaiting(packetNumber: number): boolean {
@@ -54,15 +50,13 @@ export class ReceivedPacketManager {
    * @param ackEliciting whether it held a frame that asks for an ack (§2.9 of the protocol notes)
    */
   onPacketReceived(now: Micros, packetNumber: number, ackEliciting: boolean): void {
-    const fillsGap = packetNumber < this.largestReceived
+    const { latest } = this
+    latest.packetNumber = packetNumber
+    latest.eliciting = ackEliciting
+    latest.fillsGap = packetNumber < this.largestReceived
     this.record(now, packetNumber)
-    this.packetsSinceAck++
-    if (this.packetsSinceAck >= PACKETS_BEFORE_ACK || (ackEliciting && fillsGap)) this.ackQueued = true
-    if (!ackEliciting || this.ackQueued) return
-    this.elicitingSinceAck++
-    if (this.elicitingSinceAck >= ELICITING_BEFORE_ACK) this.ackQueued = true
-    else if (this.ackTime === Infinity) this.ackTime = now + ACK_DELAY
-    if (this.hasMissing && this.received.newestLength <= PACKETS_AFTER_GAP) this.ackQueued = true
+    latest.newGap = this.hasMissing && this.received.newestLength <= PACKETS_AFTER_GAP
+    this.schedule.onPacketReceived(now, latest)
   }
 
   /**
@@ -79,15 +73,22 @@ export class ReceivedPacketManager {
     }
     this.largestWithStopWaiting = packetNumber
     this.peerLeastUnacked = leastUnacked
-    if (leastUnacked > this.floor) {
-      this.floor = leastUnacked
-      this.received.removeBelow(leastUnacked)
-    }
+    this.dontWaitBefore(leastUnacked)
+  }
+
+  /**
+   * Forgets what lies below: the peer waits for none of it. Without STOP_WAITING that is known once an ACK of ours is
+   * acknowledged itself (quic_connection.cc, OnAckFrame with no_stop_waiting_frames).
+   */
+  dontWaitBefore(packetNumber: number): void {
+    if (packetNumber <= this.floor) return
+    this.floor = packetNumber
+    this.received.removeBelow(packetNumber)
   }
 
   /** Asks for an ack with the next transmit, whatever the counters say. */
   ackNow(): void {
-    this.ackQueued = true
+    this.schedule.now()
   }
 
   /**
@@ -95,12 +96,12 @@ export class ReceivedPacketManager {
    * any packet that goes earlier.
    */
   nextAckTime(): Micros {
-    return this.ackQueued ? 0 : this.ackTime
+    return this.schedule.nextTime
   }
 
   /** Whether there is anything to acknowledge that has not been, now or by timer. */
   get ackPending(): boolean {
-    return this.ackQueued || this.ackTime !== Infinity
+    return this.schedule.pending
   }
 
   /** The ack to send now, in a frame that is reused. Call {@link onAckSent} once it is in a packet. */
@@ -118,10 +119,7 @@ export class ReceivedPacketManager {
 
   /** An ack went out: counts from zero again. */
   onAckSent(): void {
-    this.ackQueued = false
-    this.ackTime = Infinity
-    this.packetsSinceAck = 0
-    this.elicitingSinceAck = 0
+    this.schedule.onAckSent(this.hasMissing)
   }
 
   private record(now: Micros, packetNumber: number): void {
