@@ -122,6 +122,18 @@ const headerChangesSchema = z
 /** Changes to the header fields of a request or a response. */
 export type HeaderChanges = z.output<typeof headerChangesSchema>
 
+const pushPath = z.string().refine((text) => /^\/[\x21\x22\x24-\x7e]*$/.test(text), {
+  error: ({ input }) => `"${String(input)}" is not a path with query; it begins with "/" and has no spaces and no "#"`
+})
+
+const pushSchema = z
+  .strictObject({
+    preload: z.boolean().default(true)
+      .describe('push what `Link` fields with rel=preload in responses name, unless they say nopush'),
+    resources: oneOrMore(pushPath).default([]).describe('paths to push with every answer 200 to a GET of this route')
+  })
+  .describe('responses to send along before they are asked for, fetched by the same routes')
+
 /** One route. */
 export const routeSchema = z.strictObject({
   name: z.string()
@@ -133,6 +145,7 @@ export const routeSchema = z.strictObject({
     .describe('send the client\'s host upstream, or the host of the upstream\'s URL'),
   requestHeaders: headerChangesSchema.optional(),
   responseHeaders: headerChangesSchema.optional(),
+  push: pushSchema.prefault({}),
   upstreams: z.array(upstreamSchema).min(1).describe('taken in turn'),
   timeouts: timeoutsSchema.optional()
 })

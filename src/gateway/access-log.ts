@@ -17,6 +17,7 @@ export type Outcome =
   | 'upstream_tls'
   | 'upstream_protocol'
   | 'upstream_busy'
+  | 'push_dropped'
   | 'gateway_stopping'
   | 'gateway_error'
 
@@ -33,6 +34,8 @@ export interface AccessRecord {
   route: string | undefined
   upstream: string | undefined
   status: number | undefined
+  /** The response was pushed: the client had not asked for it. */
+  pushed: true | undefined
   outcome: Outcome
   /** Why, when the outcome is not `ok`. */
   reason: string | undefined

@@ -2,6 +2,7 @@
 import type { GatewayConfig } from '../config/gateway-config.js'
 import type { UnderscorePolicy } from '../http/request-head.js'
 import type { HeaderList } from '../quic/spdy/header-list.js'
+import type { PromisedResource } from '../quic/spdy/push/promise-headers.js'
 import type { AccessLog } from './access-log.js'
 import type { RouteTable } from './route-table.js'
 import type { UpstreamPools } from './upstream-pools.js'
@@ -43,4 +44,10 @@ export interface ClientStream {
   reset(errorCode: number): void
   writeHeaders(headers: HeaderList, fin: boolean): void
   writeTrailers(headers: HeaderList): void
+  /** Whether it carries the response to a request that was promised, not made. */
+  readonly pushed?: boolean
+  /** Whether resources may be promised with its response now. */
+  readonly mayPush?: boolean
+  /** Promises a resource, unless the client had it before; to be called before the response's headers are written. */
+  push?(original: HeaderList, resource: PromisedResource): void
 }

@@ -16,6 +16,7 @@ import { roundMs } from './access-log.js'
 import type { Outcome } from './access-log.js'
 import type { ClientStream, ConnectionFacts, ExchangeContext } from './exchange-context.js'
 import { responseHeaders, upstreamRequest } from './messages.js'
+import { mayBePushed, resourcesToPush } from './push.js'
 import { RequestBody } from './request-body.js'
 import type { RouteMatch } from './route-table.js'
 import { UpstreamAttempt } from './upstream-attempt.js'
@@ -56,7 +57,9 @@ export class Exchange implements AttemptListener {
   /** The request's header block; `ended` if the request has no content. */
   onHeaders(headers: HeaderList, ended: boolean): void {
     this.begun = true
-    const head = readRequestHead(headers, ended, this.context.underscores)
+    // A promised request says that it has no content in a field that real requests without content leave out.
+    const fields = this.stream.pushed === true ? headers.filter(([name]) => name !== 'content-length') : headers
+    const head = readRequestHead(fields, ended, this.context.underscores)
     if ('refused' in head) {
       this.answer(head.status, 'bad_request', 'http_request_error', head.refused, headerValue(headers, 'accept'))
       return
@@ -134,10 +137,26 @@ export class Exchange implements AttemptListener {
   }
 
   onHead(status: number, raw: string[]): void {
+    if (this.stream.pushed === true && !mayBePushed(status)) {
+      this.giveUp('push_dropped', `a response with status ${status} may not be pushed`)
+      this.stream.reset(QuicRstStreamErrorCode.STREAM_CANCELLED)
+      return
+    }
     this.status = status
     const ended = hasNoContent(this.head!.method, status)
-    this.stream.writeHeaders(responseHeaders(status, raw, this.match!, this.context), ended)
+    const headers = responseHeaders(status, raw, this.match!, this.context)
+    if (this.stream.mayPush === true) this.pushWith(status, headers)
+    this.stream.writeHeaders(headers, ended)
     if (ended) this.finishResponse()
+  }
+
+  /** Promises what goes with the response, before the client can learn from the response that it needs it. */
+  private pushWith(status: number, headers: HeaderList): void {
+    const head = this.head!
+    const resources = resourcesToPush(head, status, headers, this.match!.route.push)
+    if (resources.length === 0) return
+    const original: HeaderList = [[':authority', head.authority], [':path', head.target], ...head.fields]
+    for (const resource of resources) this.stream.push!(original, resource)
   }
 
   onData(bytes: Uint8Array): boolean {
@@ -209,6 +228,11 @@ export class Exchange implements AttemptListener {
     nextHop?: string
   ): void {
     if (this.responseEnded || this.status !== undefined || this.stream.closed) return
+    if (this.stream.pushed === true) {
+      this.giveUp(outcome, words)
+      this.stream.reset(QuicRstStreamErrorCode.STREAM_CANCELLED)
+      return
+    }
     this.status = status
     this.outcome = outcome
     this.reason ??= words
@@ -260,6 +284,7 @@ export class Exchange implements AttemptListener {
       route: this.match?.route.name,
       upstream: attempt?.pool.authority,
       status: this.status,
+      pushed: this.stream.pushed || undefined,
       outcome: this.outcome!,
       reason: this.outcome === 'ok' ? undefined : this.reason,
       ms: {

@@ -4,11 +4,14 @@ import type { SessionOptions } from '../quic/transport/session.js'
 import type { SessionConnection } from '../quic/transport/session-connection.js'
 import type { QuicStream } from '../quic/transport/streams/quic-stream.js'
 import type { ConnectionFacts, ExchangeContext } from './exchange-context.js'
+import { PushHistory } from './push.js'
 import { GatewayStream } from './gateway-stream.js'
 
 /** One connection of the gateway. */
 export class GatewaySession extends QuicSpdyServerSession {
   readonly facts: ConnectionFacts
+  /** What was pushed to this client. */
+  readonly pushHistory = new PushHistory()
 
   /**
    * @param context shared by all exchanges
