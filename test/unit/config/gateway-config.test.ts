@@ -7,6 +7,7 @@ import { parse } from 'yaml'
 import { loadGatewayConfig } from '../../../src/config/gateway-config.js'
 import type { GatewayConfig } from '../../../src/config/gateway-config.js'
 import { gatewayJsonSchema, routeFileJsonSchema } from '../../../src/config/json-schema.js'
+import { supportedVersions } from '../../../src/quic/wire/versions/registry.js'
 import { certificateOne, certificateTwo } from '../../helpers/static-certificates.js'
 
 let root: string
@@ -59,7 +60,7 @@ describe('a good configuration', () => {
   it('is loaded with its defaults', () => {
     const config = load(good)
     expect(config.listeners[0].address).toEqual({ host: '127.0.0.1', port: 4433 })
-    expect(config.listeners[0].versions.map((version) => version.label)).toEqual(['Q036', 'Q035', 'Q034'])
+    expect(config.listeners[0].versions).toEqual(supportedVersions)
     expect(config).toMatchObject({
       name: 'quicgate',
       underscoreHeaders: 'refuse',

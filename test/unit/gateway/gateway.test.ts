@@ -11,6 +11,7 @@ import { createLogger } from '../../../src/observe/logger.js'
 import { InsecureProofVerifier } from '../../../src/quic/crypto/proof.js'
 import type { HeaderList } from '../../../src/quic/spdy/header-list.js'
 import { QuicSpdyStream } from '../../../src/quic/spdy/spdy-stream.js'
+import { supportedVersions } from '../../../src/quic/wire/versions/registry.js'
 import { Signal, startUpstream, stopUpstreams } from '../../helpers/gateway-fixture.js'
 import { certificateOne, expiredCertificate } from '../../helpers/static-certificates.js'
 
@@ -141,7 +142,7 @@ describe('the gateway on a socket', () => {
       outcome: 'ok',
       bytesIn: 300_000,
       bytesOut: 300_000,
-      quic: 'Q036',
+      quic: supportedVersions[0].label,
       route: 'all',
       status: 200
     })

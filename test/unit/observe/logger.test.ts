@@ -11,7 +11,7 @@ function lines(options: LoggerOptions, use: (logger: ReturnType<typeof createLog
 }
 
 const record: AccessRecord = {
-  client: '127.0.0.1:1', forwardedFor: undefined, method: 'GET', host: 'h', path: '/', route: 'r', upstream: 'u:1', status: 200, outcome: 'ok',
+  client: '127.0.0.1:1', forwardedFor: undefined, method: 'GET', host: 'h', path: '/', route: 'r', upstream: 'u:1', status: 200, pushed: undefined, outcome: 'ok',
   reason: undefined, ms: {
     queue: 0,
     connect: undefined,
