@@ -15,6 +15,17 @@ export { QuicStreamSequencer } from './quic/transport/streams/sequencer.js'
 export type { SessionConnection } from './quic/transport/session-connection.js'
 export { clientSessionDefaults, serverSessionDefaults, type SessionOptions } from './quic/transport/session-options.js'
 export { QuicConnection, type ConnectionStats, type QuicConnectionOptions } from './quic/transport/connection.js'
+export {
+  combineObservers,
+  ObservedPacket,
+  type ConnectionObserver,
+  type ObserveConnection,
+  type ObservedConnection,
+  type ObservedState,
+  type PacketDropReason,
+  type RecoveryMetrics
+} from './quic/transport/observer.js'
+export type { LevelKeys } from './quic/handshake/level-keys.js'
 export { QuicDispatcher, type DispatcherStats, type QuicDispatcherOptions } from './quic/transport/dispatcher.js'
 export { TRANSMIT_BUFFER_SIZE, type QuicEndpoint, type Transmit } from './quic/transport/transmit.js'
 

@@ -9,6 +9,7 @@ import { QuicErrorCode, type QuicError } from '../quic/errors.js'
 import { QuicCryptoClientHandshake } from '../quic/handshake/client/client-handshake.js'
 import { QuicSpdyClientSession } from '../quic/spdy/spdy-client-session.js'
 import { QuicConnection } from '../quic/transport/connection.js'
+import type { ObserveConnection } from '../quic/transport/observer.js'
 import type { SessionConnection } from '../quic/transport/session-connection.js'
 import { Perspective, type PeerAddress } from '../quic/types.js'
 import { supportedVersions } from '../quic/wire/versions/registry.js'
@@ -41,6 +42,8 @@ export interface QuicClientOptions {
   createSession?(connection: SessionConnection): QuicSpdyClientSession
   userAgent?: string
   engine?: DatagramEngine
+  /** Sees what the connection does. */
+  observe?: ObserveConnection | undefined
 }
 
 /** How a connection ended. */
@@ -68,15 +71,19 @@ export class QuicClient {
     this.closed = new Promise((resolve) => (this.resolveClosed = resolve))
     const createSession =
       o.createSession ?? ((connection) => new QuicSpdyClientSession(connection, sessionOptions('client', transport)))
-    this.connection = new QuicConnection({
+    const facts = {
       perspective: Perspective.Client,
       connectionId: ConnectionId.read(systemHelper.randomBytes(8)),
       version: versions[0]!,
       supportedVersions: versions,
       peerAddress,
+      now: monotonicNow()
+    }
+    this.connection = new QuicConnection({
+      ...facts,
       helper: systemHelper,
       aeadProvider: engine.aeadProvider,
-      now: monotonicNow(),
+      observer: o.observe?.(facts, () => this.socket?.localAddress),
       cryptoWindow: config.streamWindow,
       handshakeTimeout: (o.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS) * 1000,
       congestion: transport.congestion,

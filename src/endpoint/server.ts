@@ -10,6 +10,7 @@ import { QuicCryptoServerHandshake } from '../quic/handshake/server/server-hands
 import { ServerNonces } from '../quic/handshake/server/server-nonce.js'
 import { SecretSourceAddressTokens } from '../quic/handshake/server/source-address-token.js'
 import { QuicConnection } from '../quic/transport/connection.js'
+import type { ObserveConnection } from '../quic/transport/observer.js'
 import { QuicDispatcher, type DispatcherStats, type NewConnection } from '../quic/transport/dispatcher.js'
 import type { QuicSession } from '../quic/transport/session.js'
 import type { SessionConnection } from '../quic/transport/session-connection.js'
@@ -50,6 +51,8 @@ export interface QuicServerOptions {
   createSession(connection: SessionConnection): QuicSession
   engine?: DatagramEngine
   onEvent?(event: ServerEvent): void
+  /** Sees what each connection does. */
+  observe?: ObserveConnection | undefined
 }
 
 /** Makes a server config with fresh keys for an engine: the AEADs in the engine's order. */
@@ -145,10 +148,10 @@ export class QuicServer {
 
   private createConnection(init: NewConnection): QuicConnection {
     const { o } = this
+    const facts = { ...init, perspective: Perspective.Server, supportedVersions: this.versions }
     const connection: QuicConnection = new QuicConnection({
-      ...init,
-      perspective: Perspective.Server,
-      supportedVersions: this.versions,
+      ...facts,
+      observer: o.observe?.(facts, () => this.socket.localAddress),
       helper: systemHelper,
       aeadProvider: this.engine.aeadProvider,
       cryptoWindow: this.handshakeParts.config.streamWindow,

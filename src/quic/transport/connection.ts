@@ -253,6 +253,14 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     return { ...description, rejections: [...this.earlierRejections, ...description.rejections] }
   }
 
+  /**
+   * Server: tells the client of the server config and token that its next connection may begin with (SCUP).
+   * @returns whether it could: not before the handshake is confirmed, nor after the end
+   */
+  sendConfigUpdate(): boolean {
+    return this.connected && this.handshake.sendConfigUpdate()
+  }
+
   wake(): void {
     if (this.wakeRequested) return
     this.wakeRequested = true
@@ -515,6 +523,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     }
     const { sentPackets } = this
     this.connectionId = connectionId
+    this.observer?.onConnectionIdChanged?.(this.now, connectionId)
     this.receivePart()
     this.sendPart()
     sentPackets.giveBack(EncryptionLevel.Initial, this)

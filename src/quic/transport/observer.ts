@@ -82,12 +82,23 @@ export interface ConnectionObserver {
   onHandshakeMessage?(now: Micros, sent: boolean, message: Uint8Array): void
   /** Version negotiation chose another version. */
   onVersionChanged?(now: Micros, version: QuicVersion): void
+  /** The connection begins anew under another id (a stateless reject), its packet numbers with it. */
+  onConnectionIdChanged?(now: Micros, connectionId: ConnectionId): void
   onConfigNegotiated?(now: Micros, config: NegotiatedConfig): void
   onStateChanged?(now: Micros, state: ObservedState): void
   onPeerAddressChanged?(now: Micros, from: PeerAddress, to: PeerAddress): void
   /** @param openStreams whether streams were left open */
   onClosed?(now: Micros, error: QuicError, fromPeer: boolean, openStreams: boolean): void
 }
+
+/**
+ * Makes the observer of a connection that begins; undefined if nobody wants to see it.
+ * @param localAddress undefined as long as there is no socket
+ */
+export type ObserveConnection = (
+  facts: ObservedConnection,
+  localAddress: () => PeerAddress | undefined
+) => ConnectionObserver | undefined
 
 /** Several observers as one; undefined for none. */
 export function combineObservers(observers: readonly ConnectionObserver[]): ConnectionObserver | undefined {
@@ -112,6 +123,7 @@ const observerMethods = [
   'onKeys',
   'onHandshakeMessage',
   'onVersionChanged',
+  'onConnectionIdChanged',
   'onConfigNegotiated',
   'onStateChanged',
   'onPeerAddressChanged',

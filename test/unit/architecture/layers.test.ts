@@ -35,7 +35,7 @@ const allowed: Record<string, readonly string[]> = {
   endpoint: ['quic'],
   http: ['quic'],
   config: ['quic'],
-  observe: [],
+  observe: ['quic'],
   quic: []
 }
 
