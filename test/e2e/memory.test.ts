@@ -7,7 +7,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { Chain } from '../helpers/chain.js'
 import { stopAll } from '../helpers/programs.js'
 
@@ -33,6 +33,10 @@ afterAll(async () => {
   server?.closeAllConnections()
   server?.close()
   await stopAll()
+})
+
+afterEach(({ task }) => {
+  if (task.result?.state === 'fail') console.error(`${chain.gateway.summary}\n${chain.forwarder.summary}`)
 })
 
 /** Samples both processes; gives the growth of the one that grew most, in bytes. */

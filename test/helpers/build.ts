@@ -52,7 +52,9 @@ export async function ensureBuilt(): Promise<void> {
 async function build(): Promise<void> {
   const tsc = join(projectRoot, 'node_modules/typescript/bin/tsc')
   try {
-    await promisify(execFile)(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { cwd: projectRoot })
+    // What does not compile must not look built.
+    const args = [tsc, '-p', 'tsconfig.build.json', '--noEmitOnError']
+    await promisify(execFile)(process.execPath, args, { cwd: projectRoot })
     chmodSync(mainFile, 0o755)
   } catch (error) {
     throw new Error(`the build failed:\n${(error as { stdout: string }).stdout}`)

@@ -60,8 +60,7 @@ export class Program {
       const match = pattern.exec(this.stdout) ?? pattern.exec(this.stderr)
       if (match !== null) return match
       if (this.child.exitCode !== null || Date.now() > deadline) {
-        const printed = `${this.stdout.slice(-4000)}\n${this.stderr.slice(-4000)}`
-        throw new Error(`quicgate ${this.what} did not print ${pattern}:\n${printed}`)
+        throw new Error(`${pattern} was not printed: ${this.summary}`)
       }
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
@@ -73,9 +72,20 @@ export class Program {
     return lines.map((line) => JSON.parse(line) as Record<string, unknown>)
   }
 
-  /** Resident memory, bytes (Linux). */
+  /** What it was, how it stands, and the end of what it printed: for messages of failing tests. */
+  get summary(): string {
+    const { exitCode, signalCode } = this.child
+    const state = exitCode === null && signalCode === null ? 'runs' : `ended (${exitCode ?? signalCode})`
+    return `quicgate ${this.what} ${state}\n${this.stdout.slice(-2000)}\n${this.stderr.slice(-2000)}`
+  }
+
+  /** Resident memory, bytes (Linux); 0 once it has ended. */
   get residentBytes(): number {
-    return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${this.child.pid}/status`, 'utf8'))![1]) * 1024
+    try {
+      return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${this.child.pid}/status`, 'utf8'))?.[1] ?? 0) * 1024
+    } catch {
+      return 0
+    }
   }
 
   /** Ends the process; its exit code, -1 if the signal killed it. */
