@@ -105,6 +105,11 @@ export interface CryptoHandshake {
   onCryptoData(bytes: Uint8Array, level: EncryptionLevel): void
   /** Server: a packet under forward-secure keys arrived, so the client has the SHLO. */
   onForwardSecurePacket(): void
+  /**
+   * Server: tells the client what its next connection may begin with (SCUP).
+   * @returns whether it could: not before the handshake is confirmed
+   */
+  sendConfigUpdate(): boolean
   /** Client: the connection goes on in another version, in which everything unacknowledged is sent again. */
   onVersionNegotiated(): void
   /** Client: initial keys are installed. Server: SHLO queued. */

@@ -25,15 +25,15 @@ function holdsWholeChlo(b: Uint8Array, start: number, end: number): boolean {
 }
 
 class ChloFinder implements FrameVisitor {
-  found = false
+  found: Uint8Array | undefined
   cryptoStreamId = 1
 
   onStream(streamId: number, offset: number, _fin: boolean, buffer: Uint8Array, start: number, end: number): void {
-    if (streamId === this.cryptoStreamId && offset === 0 && holdsWholeChlo(buffer, start, end)) this.found = true
+    if (streamId === this.cryptoStreamId) this.onCrypto(offset, buffer, start, end)
   }
 
   onCrypto(offset: number, buffer: Uint8Array, start: number, end: number): void {
-    if (offset === 0 && holdsWholeChlo(buffer, start, end)) this.found = true
+    if (offset === 0 && holdsWholeChlo(buffer, start, end)) this.found = buffer.subarray(start, end)
   }
 
   onEntropyFlag(_entropy: boolean): void {}
@@ -60,6 +60,11 @@ export class ChloExtractor {
   private readonly finder = new ChloFinder()
   private readonly header: PacketHeader = createPacketHeader()
 
+  /** The hello, if {@link inspect} has just found one; a view that the next call may change. */
+  get chlo(): Uint8Array | undefined {
+    return this.finder.found
+  }
+
   /** @param aeadProvider for versions whose first packets are under keys that everybody can derive */
   constructor(private readonly aeadProvider: AeadProvider) {}
 
@@ -73,6 +78,7 @@ export class ChloExtractor {
   inspect(version: QuicVersion, connectionId: ConnectionId, datagram: Uint8Array): FirstPacket {
     const { header } = this
     this.packetNumber = 0
+    this.finder.found = undefined
     const codec = version.header
     if (!codec.parse(datagram, 0, datagram.length, Perspective.Server, header)) return 'malformed'
     if (header.keyLevel > EncryptionLevel.None) return this.early()
@@ -94,13 +100,13 @@ export class ChloExtractor {
 
   private find(version: QuicVersion, bytes: Uint8Array, start: number, length: number): FirstPacket {
     const { finder, packetNumber, header } = this
-    finder.found = false
+    finder.found = undefined
     finder.cryptoStreamId = version.traits.cryptoStreamId
     try {
       version.frames.decode(bytes, start, start + length, packetNumber, header.packetNumberLength, finder)
     } catch {
       return 'malformed'
     }
-    return finder.found ? 'chlo' : 'other'
+    return finder.found === undefined ? 'other' : 'chlo'
   }
 }

@@ -4,6 +4,7 @@
  */
 import { ConnectionId, ConnectionIdMap } from '../connection-id.js'
 import type { AeadProvider } from '../crypto/protection.js'
+import type { ClientHelloContext } from '../handshake/server/client-hello-check.js'
 import { Perspective, type Micros, type PeerAddress, type QuicHelper } from '../types.js'
 import { buildPublicReset } from '../wire/public-reset.js'
 import { DatagramKind, DatagramPeek, HeaderForm, peekDatagram } from '../wire/datagram-peek.js'
@@ -16,8 +17,9 @@ import { answerVersion } from '../wire/version-negotiation.js'
 import type { QuicVersion } from '../wire/versions/version.js'
 import { BufferedPacketStore, type BufferedConnection } from './buffered-packet-store.js'
 import { ChloExtractor } from './chlo-extractor.js'
-import type { QuicConnection } from './connection.js'
+import { DEFAULT_CLIENT_MAX_PACKET, type QuicConnection } from './connection.js'
 import { DeadlineHeap, type HeapMember } from './deadline-heap.js'
+import { handshakePackets } from './stateless-packets.js'
 import { TimeWaitList } from './time-wait-list.js'
 import type { QuicEndpoint, Transmit } from './transmit.js'
 
@@ -55,6 +57,11 @@ export interface QuicDispatcherOptions {
    * Without it packets with short headers for no connection get no answer.
    */
   resetToken?(connectionId: Uint8Array): Uint8Array
+  /**
+   * Answers first hellos without a connection (SREJ, see StatelessRejector): gives the answer, or undefined where a
+   * connection is to be made.
+   */
+  rejectStatelessly?(chlo: Uint8Array, context: ClientHelloContext): Uint8Array | undefined
   /** Called when something is to be sent while no door is open. */
   onWake(): void
   /** Connections above this number are refused with silence. */
@@ -70,6 +77,8 @@ export interface DispatcherStats {
   /** Public and stateless ones. */
   publicResetsSent: number
   connectionsCreated: number
+  /** Hellos that were answered without making a connection. */
+  statelessRejects: number
 }
 
 interface Member extends HeapMember {
@@ -90,7 +99,8 @@ export class QuicDispatcher implements QuicEndpoint {
     datagramsDropped: 0,
     versionNegotiationsSent: 0,
     publicResetsSent: 0,
-    connectionsCreated: 0
+    connectionsCreated: 0,
+    statelessRejects: 0
   }
 
   private readonly members = new ConnectionIdMap<Member>()
@@ -191,8 +201,33 @@ export class QuicDispatcher implements QuicEndpoint {
       else if (kind === 'chlo') this.o.onWake()
     } else {
       const early = this.buffered.take(id)
-      this.createConnection(now, from, id, version, datagram, early)
+      if (!this.rejectStatelessly(now, from, id, version, datagram.length)) {
+        this.createConnection(now, from, id, version, datagram, early)
+      }
     }
+  }
+
+  /** What follows the hello that the extractor has just found is dropped with it: its keys will never be. */
+  private rejectStatelessly(
+    now: Micros,
+    from: PeerAddress,
+    id: ConnectionId,
+    version: QuicVersion,
+    datagramLength: number
+  ): boolean {
+    const { helper, supportedVersions, aeadProvider, rejectStatelessly } = this.o
+    const context = { version, supportedVersions, helper, peerAddress: from, currentDatagramLength: datagramLength }
+    const rejection = rejectStatelessly?.(this.extractor.chlo!, context)
+    if (rejection === undefined) return false
+    this.budget--
+    this.stats.statelessRejects++
+    // What came through one way comes through the other.
+    const packetLength = Math.min(datagramLength, DEFAULT_CLIENT_MAX_PACKET)
+    const packets = handshakePackets(rejection, { connectionId: id, version, aeadProvider, packetLength })
+    this.timeWait.add(now, id, packets)
+    this.timeWait.onPacket(id.low, id.high)
+    for (const packet of packets) this.sendStateless(from, packet)
+    return true
   }
 
   private hasRoom(): boolean {
@@ -243,7 +278,7 @@ export class QuicDispatcher implements QuicEndpoint {
       this.deadlines.set(due, Infinity)
     }
     this.timeWait.expire(now)
-    for (const { id } of this.buffered.takeExpired(now)) this.timeWait.add(now, id, undefined)
+    for (const { id } of this.buffered.takeExpired(now)) this.timeWait.add(now, id)
     this.createBuffered(now)
     this.deliverEvents(now)
   }
@@ -253,6 +288,8 @@ export class QuicDispatcher implements QuicEndpoint {
       const { id, version, packets } = this.buffered.takeNextWithChlo()!
       const [chlo, ...rest] = packets
       const early = { id, version, from: chlo!.from, expiry: 0, hasChlo: false, packets: rest }
+      this.extractor.inspect(version, id, chlo!.bytes)
+      if (this.rejectStatelessly(now, chlo!.from, id, version, chlo!.bytes.length)) continue
       this.createConnection(now, chlo!.from, id, version, chlo!.bytes, early)
     }
   }
@@ -316,20 +353,21 @@ export class QuicDispatcher implements QuicEndpoint {
     } else if (!connection.hasClosePending) {
       this.deadlines.remove(member)
       if (this.members.delete(connection.connectionId)) {
-        this.timeWait.add(now, connection.connectionId, connection.terminationPacket)
+        const { connectionId, terminationPacket } = connection
+        this.timeWait.add(now, connectionId, terminationPacket && [terminationPacket])
       }
     }
   }
 
   private toTimeWait(now: Micros, from: PeerAddress, id: ConnectionId, datagram: Uint8Array): void {
-    this.timeWait.add(now, id, undefined)
+    this.timeWait.add(now, id)
     this.answerTimeWait(from, id, datagram)
   }
 
   private answerTimeWait(to: PeerAddress, id: ConnectionId, datagram: Uint8Array): void {
     const answer = this.timeWait.onPacket(id.low, id.high)
     if (answer === 'silence') return
-    if (answer !== 'public-reset') this.sendStateless(to, answer)
+    if (answer !== 'public-reset') for (const packet of answer) this.sendStateless(to, packet)
     else if (this.peek.form === HeaderForm.Public) this.sendPublicReset(to, id, datagram)
     else if (this.peek.form === HeaderForm.Short) this.sendStatelessReset(to, id, datagram)
   }

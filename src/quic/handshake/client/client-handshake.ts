@@ -134,6 +134,11 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     }
   }
 
+  /** Nothing to do: it is servers that have configs. */
+  sendConfigUpdate(): boolean {
+    return false
+  }
+
   /** Keys are made for a version; the hello itself stays as it is. */
   onVersionNegotiated(): void {
     if (this.state === 'full sent') this.installInitialKeys(this.pending!.agreement, this.pending!.context)

@@ -13,9 +13,9 @@ export const STRIKE_MAX_ENTRIES = 1 << 16
 export interface StrikeRegisterOptions {
   /** Seconds since the UNIX epoch. */
   wallSeconds: number
-  windowSeconds?: number
+  windowSeconds?: number | undefined
   /** At least 2. */
-  maxEntries?: number
+  maxEntries?: number | undefined
   /**
    * Whether an earlier process may have accepted nonces of the same kind. If so, nothing is accepted until every nonce
    * that it can have accepted has run out.
@@ -99,13 +99,13 @@ const ORBIT_END = 12
 
 /** What makes {@link ClientNonces}. */
 export interface ClientNonceOptions {
-  windowSeconds?: number
-  maxEntries?: number
+  windowSeconds?: number | undefined
+  maxEntries?: number | undefined
   /**
    * Whether nonces for server configs that were not made by this process are accepted at once after a start, at the
    * risk that a hello which an earlier process accepted is accepted again.
    */
-  trustAfterRestart?: boolean
+  trustAfterRestart?: boolean | undefined
 }
 
 /** What a client nonce is checked against. */
