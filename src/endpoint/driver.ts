@@ -4,7 +4,7 @@
 import type { QuicEndpoint } from '../quic/transport/transmit.js'
 import type { Micros, PeerAddress } from '../quic/types.js'
 import type { DatagramHandler, DatagramSocket } from './datagram-engine.js'
-import { monotonicNow } from './system.js'
+import { systemHelper, type EndpointHelper } from './system.js'
 
 const MAX_TIMER_MS = 0x7fff_ffff
 // After this many transmits the loop turns once, so that a fast sender also reads acknowledgements and runs timers.
@@ -13,7 +13,7 @@ const TRANSMITS_PER_TURN = 64
 /** One endpoint on one socket. */
 export class EndpointDriver implements DatagramHandler {
   private socket: DatagramSocket | undefined
-  private timer: NodeJS.Timeout | undefined
+  private timer: unknown
   private timerDue: Micros = Infinity
   private flushPlanned = false
   /** Datagrams are coming in, so onBatchEnd will: no other turn needs to be planned. */
@@ -24,11 +24,13 @@ export class EndpointDriver implements DatagramHandler {
    * @param endpoint what to run
    * @param onError told of socket errors; they do not stop the driver
    * @param onTurn called after every turn, for whoever waits for the endpoint to come to an end
+   * @param helper clock and alarms
    */
   constructor(
     private readonly endpoint: QuicEndpoint,
     private readonly onError: (error: Error) => void,
-    private readonly onTurn: () => void
+    private readonly onTurn: () => void,
+    private readonly helper: EndpointHelper = systemHelper
   ) {}
 
   attach(socket: DatagramSocket): void {
@@ -40,7 +42,7 @@ export class EndpointDriver implements DatagramHandler {
   readonly wake = (): void => {
     if (this.flushPlanned || this.inBatch || this.stopped) return
     this.flushPlanned = true
-    setImmediate(this.onPlannedFlush)
+    this.helper.runSoon(this.onPlannedFlush)
   }
 
   private readonly onPlannedFlush = (): void => {
@@ -50,7 +52,7 @@ export class EndpointDriver implements DatagramHandler {
 
   onDatagram(from: PeerAddress, bytes: Uint8Array): void {
     this.inBatch = true
-    this.endpoint.handleDatagram(monotonicNow(), from, bytes)
+    this.endpoint.handleDatagram(this.helper.now(), from, bytes)
   }
 
   onBatchEnd(): void {
@@ -64,13 +66,13 @@ export class EndpointDriver implements DatagramHandler {
 
   /** Delivers events, sends what may be sent, arms the timer. */
   private turn(): void {
-    const { socket, endpoint } = this
+    const { socket, endpoint, helper } = this
     if (socket === undefined || this.stopped) return
-    endpoint.deliverEvents(monotonicNow())
+    endpoint.deliverEvents(helper.now())
     let left = TRANSMITS_PER_TURN
     for (; left > 0; left--) {
       const buffer = socket.acquireBuffer()
-      const transmit = endpoint.pollTransmit(monotonicNow(), buffer)
+      const transmit = endpoint.pollTransmit(helper.now(), buffer)
       if (transmit === undefined) break
       socket.send(transmit, buffer)
     }
@@ -83,17 +85,17 @@ export class EndpointDriver implements DatagramHandler {
   private armTimer(): void {
     const next = this.endpoint.nextTimeout()
     if (next >= this.timerDue) return
-    clearTimeout(this.timer)
+    this.helper.cancelAlarm(this.timer)
     this.timerDue = next
     if (next === Infinity) return
-    const delay = Math.min(Math.max(Math.ceil((next - monotonicNow()) / 1000), 1), MAX_TIMER_MS)
-    this.timer = setTimeout(this.onTimer, delay)
+    const delay = Math.min(Math.max(Math.ceil((next - this.helper.now()) / 1000), 1), MAX_TIMER_MS)
+    this.timer = this.helper.setAlarm(this.onTimer, delay)
   }
 
   private readonly onTimer = (): void => {
     this.timerDue = Infinity
     if (this.stopped) return
-    const now = monotonicNow()
+    const now = this.helper.now()
     if (now >= this.endpoint.nextTimeout()) this.endpoint.handleTimeout(now)
     this.turn()
   }
@@ -101,6 +103,6 @@ export class EndpointDriver implements DatagramHandler {
   /** Ends it: no more turns. The socket is the caller's to close. */
   stop(): void {
     this.stopped = true
-    clearTimeout(this.timer)
+    this.helper.cancelAlarm(this.timer)
   }
 }

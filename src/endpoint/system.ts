@@ -1,16 +1,35 @@
 /**
- * The system's clock and randomness, as the core wants them.
+ * What endpoints take from the machine they run on: time, alarms, randomness.
  */
 import { randomBytes } from 'node:crypto'
 import type { Micros, QuicHelper } from '../quic/types.js'
+
+/**
+ * Clock, alarms, randomness and calendar of an endpoint. {@link systemHelper} is this machine's; a program can bring its
+ * own, to run endpoints on a clock that it moves itself.
+ */
+export interface EndpointHelper extends QuicHelper {
+  /** Microseconds of a clock that never goes back: an integer, never 0. */
+  now(): Micros
+  /** Calls back once, `delayMs` milliseconds (at least 1) from now or later. @returns what {@link cancelAlarm} takes */
+  setAlarm(callback: () => void, delayMs: number): unknown
+  /** Takes an alarm back; harmless if it has rung, or if there is none. */
+  cancelAlarm(alarm: unknown): void
+  /** Calls back once when the code that is running is done: what is to be sent is sent then. */
+  runSoon(callback: () => void): void
+}
 
 /** Microseconds of the monotonic clock, integer, never 0. */
 export function monotonicNow(): Micros {
   return Math.floor(performance.now() * 1000) + 1
 }
 
-/** Randomness and calendar of this machine. */
-export const systemHelper: QuicHelper = {
+/** Clock, alarms, randomness and calendar of this machine. */
+export const systemHelper: EndpointHelper = {
   randomBytes: (length) => new Uint8Array(randomBytes(length)),
-  wallSeconds: () => Math.floor(Date.now() / 1000)
+  wallSeconds: () => Math.floor(Date.now() / 1000),
+  now: monotonicNow,
+  setAlarm: (callback, delayMs) => setTimeout(callback, delayMs),
+  cancelAlarm: (alarm) => clearTimeout(alarm as NodeJS.Timeout | undefined),
+  runSoon: (callback) => void setImmediate(callback)
 }
