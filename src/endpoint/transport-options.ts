@@ -3,6 +3,8 @@
  */
 import { defaultClientConfig, defaultServerConfig, type QuicConfigProposal } from '../quic/handshake/config.js'
 import type { CongestionAlgorithm } from '../quic/recovery/sent-packet-manager.js'
+import type { QuicConnectionOptions } from '../quic/transport/connection.js'
+import { MTU_TARGET_HIGH, MTU_TARGET_LOW } from '../quic/transport/mtu-discovery.js'
 import { clientSessionDefaults, serverSessionDefaults, type SessionOptions } from '../quic/transport/session-options.js'
 
 /** All optional. Sizes in bytes. */
@@ -17,7 +19,13 @@ export interface TransportOptions {
   idleTimeoutSeconds?: number
   /** Largest UDP payload to send, 1200 to 1452 bytes. */
   maxPacketLength?: number
+  /** How the sending rate is found (default cubic); a server gives way to a client's COPT TBBR, RENO or BYTE. */
   congestion?: CongestionAlgorithm
+  /**
+   * Look for larger packets than the first ones: `high` tries 1450 bytes, `low` 1430. A client's server does the same.
+   * Off if missing, but a server does what its client asks for.
+   */
+  mtuDiscovery?: 'off' | 'low' | 'high'
   /** COPT: connection options for this side's hello, four-character tags such as `SPSH`. */
   connectionOptions?: readonly string[]
   /** FHOL (clients): asks that all bodies go through the headers stream. Q036 only; ignored elsewhere. */
@@ -34,9 +42,29 @@ export function configProposal(side: 'client' | 'server', o: TransportOptions): 
     maxStreamsPerConnection: o.maxStreams ?? base.maxStreamsPerConnection,
     maxIncomingStreams: o.maxStreams ?? base.maxIncomingStreams,
     idleTimeoutSeconds: o.idleTimeoutSeconds ?? base.idleTimeoutSeconds,
-    connectionOptions: o.connectionOptions ?? base.connectionOptions,
+    connectionOptions: (side === 'client' ? clientOptions(o) : o.connectionOptions) ?? base.connectionOptions,
     forceHolBlocking: o.forceHolBlocking ?? base.forceHolBlocking
   }
+}
+
+const MTU_TARGETS = { off: undefined, low: MTU_TARGET_LOW, high: MTU_TARGET_HIGH }
+
+/** What a connection itself has to know of these options. */
+export function connectionParameters(
+  side: 'client' | 'server',
+  o: TransportOptions
+): Pick<QuicConnectionOptions, 'congestion' | 'maxPacketLength' | 'connectionOptions' | 'mtuTarget'> {
+  return {
+    congestion: o.congestion,
+    maxPacketLength: o.maxPacketLength,
+    connectionOptions: side === 'client' ? clientOptions(o) : undefined,
+    mtuTarget: MTU_TARGETS[o.mtuDiscovery ?? 'off']
+  }
+}
+
+function clientOptions(o: TransportOptions): readonly string[] | undefined {
+  if (o.mtuDiscovery === undefined || o.mtuDiscovery === 'off') return o.connectionOptions
+  return [...(o.connectionOptions ?? []), o.mtuDiscovery === 'high' ? 'MTUH' : 'MTUL']
 }
 
 /** What a session grants for these options: the same windows and limits that the handshake proposes. */

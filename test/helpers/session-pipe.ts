@@ -91,7 +91,15 @@ export class FakePacket implements PacketSink {
   level: EncryptionLevel = EncryptionLevel.ForwardSecure
   readonly frames: PipeFrame[] = []
 
-  constructor(public remaining = 1300) {}
+  private readonly size: number
+
+  constructor(public remaining = 1300) {
+    this.size = remaining
+  }
+
+  fitsAlone(_streamId: number, _offset: number, length: number): boolean {
+    return STREAM_HEADER + length <= this.size
+  }
 
   streamCapacity(_streamId: number, _offset: number): number {
     return Math.max(-1, this.remaining - STREAM_HEADER)

@@ -133,6 +133,11 @@ export class SentPacketManager {
     return this.walk.largestAckedLength
   }
 
+  /** Smaller packets go from now on: what {@link largestAckedLength} said is no longer news. */
+  forgetLargestAckedLength(): void {
+    this.walk.largestAckedLength = 0
+  }
+
   get hasUnackedCrypto(): boolean {
     return this.map.cryptoInFlight > 0
   }

@@ -34,6 +34,13 @@ export interface ConnectionVisitor extends FrameFateListener {
   hasFramesToSend(): boolean
   /** Fills the packet: control frames, retransmissions, headers stream, then streams by priority. */
   writeFrames(packet: PacketSink, now: Micros): void
+  /**
+   * Adds a WINDOW_UPDATE for the connection that says what holds already: a frame for the peer to acknowledge.
+   * @returns false if it does not fit
+   */
+  repeatWindowUpdate(packet: PacketSink): boolean
+  /** Streams that are open. */
+  readonly openStreamCount: number
   /** Whether any stream is open (a client then keeps the connection alive with PINGs). */
   hasOpenStreams(): boolean
   /** Calls the application for everything that arrived since the last call: new streams, headers, data, resets. */

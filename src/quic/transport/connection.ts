@@ -18,6 +18,7 @@ import { ConnectionEntropy } from './acks/connection-entropy.js'
 import { ReceivedPacketManager } from './acks/received-packet-manager.js'
 import { ConnectionHandshakeHost, type HandshakenConnection } from './connection-handshake-host.js'
 import type { ConnectionVisitor } from './connection-visitor.js'
+import { ConnectionPath } from './connection-path.js'
 import { CryptoReceiver } from './crypto-receiver.js'
 import { CryptoSendStream } from './crypto-stream.js'
 import { FrameRouter, type FrameRouterOwner } from './frame-router.js'
@@ -35,6 +36,8 @@ export const DEFAULT_SERVER_MAX_PACKET = 1000
 
 /** Stateless rejects that a client follows, as many as a connection's hellos. */
 const MAX_RESTARTS = 3
+// COPT 5RTO: the fifth retransmission timeout in a row ends the connection.
+const TIMEOUTS_BEFORE_CLOSE = 4
 
 /** What makes a connection. */
 export interface QuicConnectionOptions {
@@ -62,6 +65,10 @@ export interface QuicConnectionOptions {
   cryptoWindow: number
   handshakeTimeout?: Micros
   congestion?: CongestionAlgorithm
+  /** Client: the connection options in its hello, which hold for itself as well. */
+  connectionOptions?: readonly string[]
+  /** Look for a larger path MTU, up to this UDP payload in bytes, whether or not the client asks for it. */
+  mtuTarget?: number
 }
 
 /** Counters for logs and metrics. */
@@ -103,6 +110,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
   private entropy: ConnectionEntropy | undefined
   private readonly liveness: Liveness
   private router!: FrameRouter
+  private path!: ConnectionPath
   private handshake!: CryptoHandshake
   private readonly peek: DatagramPeek
   private readonly onWake: () => void
@@ -115,6 +123,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
   private readonly earlierRejections: (readonly string[])[] = []
   private wakeRequested = false
   private silentClose = false
+  private closesAfterFiveTimeouts = false
 
   constructor(private readonly o: QuicConnectionOptions) {
     const { perspective, version } = o
@@ -142,10 +151,13 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
   private receivePart(): void {
     const { o, perspective, version, framePool } = this
     this.received = new ReceivedPacketManager()
+    this.received.schedule.countsAllPackets = version.traits.acksAckOnlyPackets
     this.sentPackets = new SentPacketManager({
       perspective,
       framePool,
       congestion: o.congestion,
+      sentOptions: o.connectionOptions,
+      random: () => o.helper.randomBytes(1)[0]!,
       onPacketLost: o.observer?.onPacketLost && ((packetNumber) => o.observer!.onPacketLost!(this.now, packetNumber))
     })
     this.receiver = new PacketReceiver(
@@ -179,8 +191,13 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
       fates: this,
       cleartext: this,
       entropy: this.entropy,
-      observer: o.observer
+      observer: o.observer,
+      path: () => this.path
     })
+    const { sentPackets, cryptoSend } = this
+    this.path = new ConnectionPath({ perspective, sentPackets, assembler: this.sender.assembler, crypto: cryptoSend })
+    if (o.mtuTarget !== undefined) this.path.mtu.setTarget(o.mtuTarget)
+    if (client) this.applyClientOptions(o.connectionOptions ?? [])
     this.router = new FrameRouter(this, this.cryptoSend, this.sentPackets, this.session, this.entropy)
     const host = new ConnectionHandshakeHost(this, this.cryptoSend, this.sender, this.receiver)
     this.handshake = o.createHandshake(host)
@@ -337,12 +354,15 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     this.liveness.onPacketReceived(this.now)
     this.sender.includeVersion = false
     if (this.perspective === Perspective.Server) this.onClientPacket(from, datagram.length)
+    if (this.sentPackets.emulatesStreams) this.sentPackets.setOpenStreams(this.session.openStreamCount)
     router.begin(this.now, packetNumber, level)
     const payloadEnd = payloadStart + payloadLength
     this.version.frames.decode(datagram, payloadStart, payloadEnd, packetNumber, packetNumberLength, router)
     if (!this.connected) return
     this.received.onPacketReceived(this.now, packetNumber, router.ackEliciting)
-    if (router.leastUnacked > 0) this.received.onStopWaiting(router.leastUnacked, packetNumber)
+    if (!this.sender.sendsStopWaiting) this.received.dontWaitBefore(this.sentPackets.largestPeerKnowsAcked)
+    else if (router.leastUnacked > 0) this.received.onStopWaiting(router.leastUnacked, packetNumber)
+    this.path.onAck()
     if (this.version.traits.entropy) this.settleEntropy(packetNumber)
   }
 
@@ -365,9 +385,9 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     if (this.receiver.newest && !sameAddress(from, this.peerAddress)) this.migrate(from)
   }
 
-  /** The peer's address changed (quic_connection.cc, StartPeerMigration): later packets go there. */
+  /** The peer's address changed: later packets go there. */
   private migrate(to: PeerAddress): void {
-    if (to.address !== this.peerAddress.address) this.sentPackets.onPathChanged()
+    if (!this.path.followPeer(this.peerAddress, to)) return
     this.observer?.onPeerAddressChanged?.(this.now, this.peerAddress, to)
     this.peerAddress = to
   }
@@ -399,6 +419,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     this.version = version
     this.observer?.onVersionChanged?.(this.now, version)
     this.peek.longHeaders = version.traits.longHeaders
+    this.received.schedule.countsAllPackets = version.traits.acksAckOnlyPackets
     this.sender.setVersion(version)
     this.receiver.setVersion(version)
     this.cryptoSend.setPerLevel(version.traits.cryptoFrames)
@@ -407,6 +428,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     this.sentPackets.neuterUnencryptedPackets()
     this.cryptoSend.retransmitAll()
     this.handshake.onVersionNegotiated()
+    this.applyClientOptions(this.o.connectionOptions ?? [])
   }
 
   // Packets that came too early are tried again after every change of keys, in order.
@@ -456,12 +478,27 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
       this.closeWith(error, false, !this.silentClose)
       return
     }
-    if (now >= sentPackets.nextTimeout()) sentPackets.onTimeout(now, this)
+    if (now >= sentPackets.nextTimeout()) this.onRetransmissionTimeout(now)
     if (now >= this.pingTime()) this.sender.pingPending = true
     if (now >= this.session.nextTimeout()) this.session.handleTimeout(now)
     if (sentPackets.tooManyOutstanding) {
       throw new QuicError(QuicErrorCode.TOO_MANY_OUTSTANDING_SENT_PACKETS, 'the peer acknowledges nothing')
     }
+  }
+
+  private onRetransmissionTimeout(now: Micros): void {
+    const { sentPackets } = this
+    if (this.closesAfterFiveTimeouts && sentPackets.consecutiveRtoCount >= TIMEOUTS_BEFORE_CLOSE) {
+      throw new QuicError(QuicErrorCode.TOO_MANY_RTOS, '5 consecutive retransmission timeouts')
+    }
+    if (sentPackets.emulatesStreams) sentPackets.setOpenStreams(this.session.openStreamCount)
+    sentPackets.onTimeout(now, this)
+    this.path.onTimeout()
+  }
+
+  /** The system refused to send a packet of `size` bytes to `to` (EMSGSIZE). */
+  handleTooBig(to: PeerAddress, size: number): void {
+    if (this.connected && sameAddress(to, this.peerAddress)) this.path.onTooBig(size)
   }
 
   nextTimeout(): Micros {
@@ -535,8 +572,17 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     this.sender.omitConnectionId = config.omitConnectionId
     this.liveness.onIdleTimeoutNegotiated(config.idleTimeoutSeconds)
     this.sentPackets.onConfigNegotiated(config)
+    if (this.perspective === Perspective.Server) this.applyClientOptions(config.connectionOptions)
     this.cryptoSend.raiseLimit(config.peerStreamWindow)
     this.session.onConfigNegotiated(config)
+  }
+
+  /** What the client's connection options change at either end (quic_connection.cc, SetFromConfig). */
+  private applyClientOptions(options: readonly string[]): void {
+    this.received.schedule.applyOptions(options, this.sentPackets.rtt)
+    this.path.applyOptions(options)
+    this.closesAfterFiveTimeouts = this.perspective === Perspective.Client && options.includes('5RTO')
+    this.sender.omitStopWaiting = this.version.traits.stopWaitingOptional && options.includes('NSTP')
   }
 
   applyEncryptionEstablished(): void {
@@ -582,6 +628,14 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     else if (frame.kind === SentFrameKind.WindowUpdate && frame.streamId === this.cryptoStreamId) {
       this.cryptoReceiver.onWindowUpdateLost()
     } else if (frame.kind !== SentFrameKind.Ping) this.session.onFrameLost(frame)
+  }
+
+  isWaiting(first: SentFrame): boolean {
+    return first.kind === SentFrameKind.Stream && this.session.isWaiting?.(first) === true
+  }
+
+  takeBack(first: SentFrame): boolean {
+    return first.kind === SentFrameKind.Stream && this.session.takeBack?.(first) === true
   }
 
   // ---- the end ----

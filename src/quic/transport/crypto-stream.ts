@@ -90,6 +90,26 @@ export class CryptoSendStream {
     return { offset, length, level: message.level }
   }
 
+  /** Bytes of the longest piece that is to be sent again or has not been acknowledged. */
+  get longestChunk(): number {
+    let longest = 0
+    for (const { length } of this.outstanding.values()) longest = Math.max(longest, length)
+    for (const { length } of this.lost) longest = Math.max(longest, length)
+    return longest
+  }
+
+  /**
+   * Cuts the first piece that is to be sent again in two: no packet is as large any more as it would need.
+   * @returns false if there is none, or it is no longer than `length`
+   */
+  cutFirst(length: number): boolean {
+    const chunk = this.lost[0]
+    if (chunk === undefined || length <= 0 || length >= chunk.length) return false
+    const rest = { ...chunk, offset: chunk.offset + length, length: chunk.length - length }
+    this.lost.splice(0, 1, { ...chunk, length }, rest)
+    return true
+  }
+
   /** The level at which {@link next} has to be sent; undefined if nothing is pending. */
   get nextLevel(): EncryptionLevel | undefined {
     return (this.lost[0] ?? this.nextMessage())?.level

@@ -304,6 +304,10 @@ export abstract class QuicSession extends SessionEvents implements ConnectionVis
     if (this.hasNews) this.connection.wake()
   }
 
+  repeatWindowUpdate(packet: PacketSink): boolean {
+    return packet.addWindowUpdate(CONNECTION_LEVEL_ID, this.flowController.receiveLimit)
+  }
+
   hasOpenStreams(): boolean {
     return this.ids.openIncoming + this.ids.openOutgoing > 0
   }
@@ -328,6 +332,21 @@ export abstract class QuicSession extends SessionEvents implements ConnectionVis
       default:
         this.sendQueue.control.onLost(frame, this.flowControllerOf(frame.streamId))
     }
+  }
+
+  isWaiting(first: SentFrame): boolean {
+    for (let frame: SentFrame | null = first; frame !== null; frame = frame.next) {
+      if (frame.kind !== SentFrameKind.Stream || !this.sendQueue.isLost(frame.streamId, frame.offset)) return false
+    }
+    return true
+  }
+
+  takeBack(first: SentFrame): boolean {
+    if (!this.isWaiting(first)) return false
+    for (let frame: SentFrame | null = first; frame !== null; frame = frame.next) {
+      this.sendQueue.takeBackLost(frame.streamId, frame.offset)
+    }
+    return true
   }
 
   sendingStream(id: number): QuicStreamCore | undefined {

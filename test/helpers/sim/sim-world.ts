@@ -3,7 +3,7 @@
  * the same doors as by a real driver.
  */
 import { createHash, type Hash } from 'node:crypto'
-import { configProposal, type TransportOptions } from '../../../src/endpoint/transport-options.js'
+import { configProposal, connectionParameters, type TransportOptions } from '../../../src/endpoint/transport-options.js'
 import { ConnectionId } from '../../../src/quic/connection-id.js'
 import { NodeAeadProvider } from '../../../src/quic/crypto/node-aead.js'
 import { CaProofVerifier, StaticProofSource, type CertifiedKey } from '../../../src/quic/crypto/proof.js'
@@ -143,8 +143,7 @@ export class SimWorld {
           helper: this.helper,
           aeadProvider: this.aeadProvider,
           cryptoWindow: handshakeOptions.config.streamWindow,
-          congestion: o.transport?.congestion,
-          maxPacketLength: o.transport?.maxPacketLength,
+          ...connectionParameters('server', o.transport ?? {}),
           createHandshake: (host) => new QuicCryptoServerHandshake(host, handshakeOptions),
           createSession: o.createSession
         })
@@ -190,8 +189,7 @@ export class SimWorld {
       now: this.now,
       cryptoWindow: config.streamWindow,
       handshakeTimeout: o.handshakeTimeout,
-      congestion: transport.congestion,
-      maxPacketLength: transport.maxPacketLength,
+      ...connectionParameters('client', transport),
       createHandshake: (host) =>
         new QuicCryptoClientHandshake(host, { serverName: SERVER_NAME, serverPort: 443, verifier, config }),
       createSession: (sessionConnection) => (session = o.createSession(sessionConnection)),

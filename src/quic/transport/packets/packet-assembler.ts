@@ -210,6 +210,10 @@ export class PacketAssembler implements PacketSink {
     return capacity < 0 ? -1 : capacity
   }
 
+  fitsAlone(streamId: number, offset: number, length: number): boolean {
+    return this.version.frames.streamHeaderLength(streamId, offset, false) + length <= this.singleFrameSpace
+  }
+
   addStream(streamId: number, offset: number, length: number, fin: boolean, source: StreamDataSource): void {
     this.writeStream(SentFrameKind.Stream, streamId, offset, length, fin, source)
   }
@@ -311,6 +315,12 @@ export class PacketAssembler implements PacketSink {
     this.version.frames.writePing(this.writer)
     this.remember(SentFrameKind.Ping, 0)
     return true
+  }
+
+  /** Fills the packet with a PING that nobody repeats: it only asks whether a packet of this size passes. */
+  fillWithProbe(): void {
+    this.version.frames.writePing(this.writer)
+    this.pad()
   }
 
   private remember(kind: SentFrameKind, streamId: number): SentFrame {

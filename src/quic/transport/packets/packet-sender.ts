@@ -11,6 +11,7 @@ import { packetNumberLength } from '../../wire/packet-number.js'
 import type { CleartextContext, QuicVersion, VersionTraits } from '../../wire/versions/version.js'
 import type { ConnectionEntropy } from '../acks/connection-entropy.js'
 import type { ReceivedPacketManager } from '../acks/received-packet-manager.js'
+import type { ConnectionPath } from '../connection-path.js'
 import type { ConnectionVisitor } from '../connection-visitor.js'
 import type { CryptoReceiver } from '../crypto-receiver.js'
 import type { CryptoSendStream } from '../crypto-stream.js'
@@ -21,6 +22,8 @@ import { PacketAssembler } from './packet-assembler.js'
 
 // Packets of a batch share one size; one that starts a little short still leads a batch.
 const BATCH_SLACK = 16
+// Where acks are not acknowledged by count, one packet in twenty asks for it (quic_connection.cc, SendAck).
+const MAX_PACKETS_WITHOUT_FRAMES = 19
 
 /** The parts of a connection that have something to send, or to know about what was sent. */
 export interface PacketSenderParts {
@@ -42,6 +45,8 @@ export interface PacketSenderParts {
   readonly cleartext: CleartextContext
   /** Undefined where no version in question has entropy. */
   readonly entropy: ConnectionEntropy | undefined
+  /** What is known of the path; asked for when it is needed, since it is made of this very sender's parts. */
+  path(): ConnectionPath
 }
 
 /** One a connection. */
@@ -62,6 +67,8 @@ export class PacketSender {
   bytesSent = 0
   /** The packet that told the peer of the end. */
   terminationPacket: Uint8Array | undefined
+  /** Sends ACKs without STOP_WAITING although the version has it (COPT NSTP). */
+  omitStopWaiting = false
   readonly assembler: PacketAssembler
 
   private readonly transmit: Transmit = { to: { family: 4, address: '', port: 0 }, length: 0, segmentSize: 0 }
@@ -69,6 +76,9 @@ export class PacketSender {
   private closing: QuicError | undefined
   private stopped = false
   private entropyBit = false
+  private packetsWithoutFrames = 0
+  /** The largest packet that the ACK in the packet under construction acknowledges, 0 without one. */
+  private carriedAck = 0
   private traits: VersionTraits
   private readonly observed: ObservedPacket | undefined
 
@@ -115,13 +125,20 @@ export class PacketSender {
     return sendTime > now ? sendTime : Infinity
   }
 
+  /** Whether an ACK goes together with a STOP_WAITING. */
+  get sendsStopWaiting(): boolean {
+    return this.traits.stopWaiting && !this.omitStopWaiting
+  }
+
   /** Writes the next packets into `out`; undefined if there are none now. */
   poll(now: Micros, to: PeerAddress, out: Uint8Array): Transmit | undefined {
     const { assembler, transmit } = this
     let length = 0
     let segment = 0
     assembler.beginBatch(out)
-    while (!assembler.batchFull) {
+    const probe = this.stopped ? 0 : this.probeSize()
+    if (probe > 0) length = segment = this.buildMtuProbe(now, probe)
+    while (probe === 0 && !assembler.batchFull) {
       const size = this.stopped ? this.buildClose(now) : this.buildPacket(now, length, segment)
       if (size === 0) break
       length += size
@@ -151,16 +168,39 @@ export class PacketSender {
       return 0
     }
     this.beginPacket(start, level, segment)
-    const overdue = this.traits.stopWaiting && sentPackets.stopWaitingOverdue
-    const acked = (ackDue || received.ackPending || overdue) && this.addAck(now)
+    const overdue = this.sendsStopWaiting && sentPackets.stopWaitingOverdue
+    if (ackDue || received.ackPending || overdue) this.addAck(now)
     if (maySend) this.fillPacket(now, probing)
     if (this.assembler.empty) return 0
-    return this.finishPacket(now, acked, probing)
+    if (this.packetsWithoutFrames >= MAX_PACKETS_WITHOUT_FRAMES) this.askForAck()
+    return this.finishPacket(now, probing)
+  }
+
+  /** An ACK alone would never be acknowledged, and so the peer's next ACKs would never grow shorter. */
+  private askForAck(): void {
+    const { assembler } = this
+    if (assembler.frames !== null) return
+    const repeated = this.applicationData && assembler.level !== EncryptionLevel.None && this.parts.session.repeatWindowUpdate(assembler)
+    if (!repeated) assembler.addPing()
+  }
+
+  private probeSize(): number {
+    if (this.level !== EncryptionLevel.ForwardSecure || this.parts.cryptoSend.hasPending) return 0
+    return this.parts.path().mtu.probeSize(this.nextPacketNumber - 1, this.assembler.maxPacketLength)
+  }
+
+  /** A packet of more than today's size: if it is acknowledged, all may be as large; if it is lost, nothing is. */
+  private buildMtuProbe(now: Micros, size: number): number {
+    this.parts.path().mtu.onProbeSent(this.nextPacketNumber - 1)
+    this.beginPacket(0, this.level, size)
+    this.assembler.fillWithProbe()
+    return this.finishPacket(now, false, true)
   }
 
   private beginPacket(start: number, level: EncryptionLevel, segment: number): void {
     const { assembler, nextPacketNumber: next } = this
     const { sentPackets, connectionId, entropy } = this.parts
+    this.carriedAck = 0
     this.entropyBit = this.traits.entropy && entropy!.draw()
     const windowPackets = sentPackets.congestionWindow / assembler.maxPacketLength
     assembler.beginPacket(
@@ -181,8 +221,9 @@ export class PacketSender {
     const entropy = this.traits.entropy ? this.parts.entropy : undefined
     if (received.largestReceived === 0) return false
     if (!this.assembler.addAck(received.buildAck(now), entropy?.received)) return false
+    this.carriedAck = received.largestReceived
     const { leastUnacked } = sentPackets
-    if (this.traits.stopWaiting && this.assembler.addStopWaiting(leastUnacked, entropy?.sent.hashBelow(leastUnacked))) {
+    if (this.sendsStopWaiting && this.assembler.addStopWaiting(leastUnacked, entropy?.sent.hashBelow(leastUnacked))) {
       sentPackets.onStopWaitingSent()
     }
     return true
@@ -211,21 +252,39 @@ export class PacketSender {
     const { cryptoSend } = this.parts
     const capacity = (offset: number): number => assembler.cryptoCapacity(offset)
     for (let chunk = cryptoSend.next(capacity); chunk !== undefined; chunk = cryptoSend.next(capacity)) {
-      if (chunk.length === 0 || chunk.level !== assembler.level) return
+      if (chunk.length === 0 && !this.cutHandshakeData(chunk.offset)) return
+      if (chunk.length === 0) continue
+      if (chunk.level !== assembler.level) return
       assembler.addCrypto(chunk.offset, chunk.length, cryptoSend.source(chunk.level))
       cryptoSend.onSent(chunk)
     }
   }
 
-  private finishPacket(now: Micros, acked: boolean, probe: boolean): number {
+  /** Packets have become smaller than one with handshake data that was lost. (A client's hello is never cut.) */
+  private cutHandshakeData(offset: number): boolean {
     const { assembler } = this
+    const { cryptoSend, perspective } = this.parts
+    const capacity = assembler.cryptoCapacity(offset)
+    if (perspective === Perspective.Client || assembler.frames !== null || this.carriedAck > 0) return false
+    return cryptoSend.cutFirst(capacity)
+  }
+
+  /**
+   * @param probe whether it may go because a timeout asked for it
+   * @param mtuProbe whether it counts against the window although it carries nothing
+   */
+  private finishPacket(now: Micros, probe: boolean, mtuProbe = false): number {
+    const { assembler, carriedAck } = this
     const { sentPackets, received, liveness } = this.parts
     const length = assembler.endPacket()
     if (this.observed !== undefined) this.tellObserver(now, this.observed)
     const { frames } = assembler
     this.parts.entropy?.sent.record(this.nextPacketNumber, this.entropyBit)
-    sentPackets.onPacketSent(now, this.nextPacketNumber++, length, assembler.level, frames, assembler.hasCrypto)
-    if (acked) received.onAckSent()
+    const number = this.nextPacketNumber++
+    const { level, hasCrypto } = assembler
+    sentPackets.onPacketSent(now, number, length, level, frames, hasCrypto, mtuProbe || frames !== null, carriedAck)
+    if (carriedAck > 0) received.onAckSent()
+    if (!this.traits.acksAckOnlyPackets) this.packetsWithoutFrames = frames === null ? this.packetsWithoutFrames + 1 : 0
     if (frames !== null) {
       if (probe) sentPackets.takeProbe()
       liveness.onAckElicitingSent(now)

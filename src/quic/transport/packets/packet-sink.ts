@@ -21,6 +21,8 @@ export interface PacketSink {
    * the answer is 0; -1 means that not even an empty frame fits.
    */
   streamCapacity(streamId: number, offset: number): number
+  /** Whether a STREAM frame like this, alone, fits into a packet of today's size. */
+  fitsAlone(streamId: number, offset: number, length: number): boolean
   /** Adds a STREAM frame whose data is copied from `source`. `length` is at most {@link streamCapacity}. */
   addStream(streamId: number, offset: number, length: number, fin: boolean, source: StreamDataSource): void
   /** Adds a lost STREAM frame again, with its boundaries. */

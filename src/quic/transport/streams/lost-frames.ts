@@ -36,6 +36,37 @@ export class LostFrameQueue {
     return this.head
   }
 
+  /** Whether the frame that begins here waits. */
+  holds(streamId: number, offset: number): boolean {
+    for (let frame = this.head; frame !== undefined; frame = frame.next) {
+      if (frame.streamId === streamId && frame.offset === offset) return true
+    }
+    return false
+  }
+
+  /** Takes out the frame that begins here; the others keep their places. */
+  remove(streamId: number, offset: number): void {
+    let previous: LostFrame | undefined
+    for (let frame = this.head; frame !== undefined; previous = frame, frame = frame.next) {
+      if (frame.streamId !== streamId || frame.offset !== offset) continue
+      if (previous === undefined) {
+        this.shift()
+        return
+      }
+      previous.next = frame.next
+      if (this.tail === frame) this.tail = previous
+      frame.next = this.free
+      this.free = frame
+      return
+    }
+  }
+
+  /** The first bytes of {@link first} went on their own: no packet is as large any more as the whole would need. */
+  cutFirst(length: number): void {
+    this.head!.offset += length
+    this.head!.length -= length
+  }
+
   /** Takes {@link first} out. */
   shift(): void {
     const frame = this.head

@@ -55,6 +55,16 @@ export class SendQueue<S extends SendingStream<S>> {
     this.lost.push(streamId, offset, length, fin)
   }
 
+  /** Whether a lost frame has not been sent again. */
+  isLost(streamId: number, offset: number): boolean {
+    return this.lost.holds(streamId, offset)
+  }
+
+  /** The frame was not lost after all. */
+  takeBackLost(streamId: number, offset: number): void {
+    this.lost.remove(streamId, offset)
+  }
+
   /** From now on no stream but the headers stream writes into packets: the others write into it. */
   carryDataOn(carrier: DataCarrier): void {
     this.carrier = carrier
@@ -116,10 +126,20 @@ export class SendQueue<S extends SendingStream<S>> {
 
   private writeLost(packet: PacketSink): boolean {
     for (let frame = this.firstLost(); frame !== undefined; frame = this.firstLost()) {
-      const source = this.streams.sendingStream(frame.streamId)!.dataSource
-      if (!packet.addStreamAgain(frame.streamId, frame.offset, frame.length, frame.fin, source)) return false
-      this.lost.shift()
+      const { streamId, offset, length, fin } = frame
+      const source = this.streams.sendingStream(streamId)!.dataSource
+      if (packet.addStreamAgain(streamId, offset, length, fin, source)) this.lost.shift()
+      else if (packet.fitsAlone(streamId, offset, length) || !this.writePartOfLost(packet, frame, source)) return false
     }
+    return true
+  }
+
+  /** Packets have become smaller than the one that was lost: its frame goes in pieces. */
+  private writePartOfLost(packet: PacketSink, frame: LostFrame, source: StreamDataSource): boolean {
+    const capacity = packet.streamCapacity(frame.streamId, frame.offset)
+    if (capacity <= 0) return false
+    packet.addStream(frame.streamId, frame.offset, capacity, false, source)
+    this.lost.cutFirst(capacity)
     return true
   }
 

@@ -1,0 +1,87 @@
+/**
+ * What a connection knows of the path to its peer, beyond round-trip time and bandwidth: how large packets may be, and
+ * where the peer is.
+ */
+import type { SentPacketManager } from '../recovery/sent-packet-manager.js'
+import { Perspective, type PeerAddress } from '../types.js'
+import type { CryptoSendStream } from './crypto-stream.js'
+import { MTU_TARGET_HIGH, MTU_TARGET_LOW, MtuDiscovery, SAFE_PACKET_LENGTH } from './mtu-discovery.js'
+import type { PacketAssembler } from './packets/packet-assembler.js'
+import { addressChange, PathMigration } from './path-migration.js'
+
+// Header, tag and frame header of a packet with a client hello, generously.
+const HELLO_OVERHEAD = 64
+
+/** The parts of a connection that the path concerns. */
+export interface PathParts {
+  readonly perspective: Perspective
+  readonly sentPackets: SentPacketManager
+  readonly assembler: PacketAssembler
+  readonly crypto: CryptoSendStream
+}
+
+/** One a connection. */
+export class ConnectionPath {
+  readonly mtu = new MtuDiscovery()
+  private readonly migration = new PathMigration()
+
+  constructor(private readonly parts: PathParts) {}
+
+  /** Takes the client's connection options. */
+  applyOptions(options: readonly string[]): void {
+    if (options.includes('MTUH')) this.mtu.setTarget(MTU_TARGET_HIGH)
+    if (options.includes('MTUL')) this.mtu.setTarget(MTU_TARGET_LOW)
+  }
+
+  /** An acknowledgement was processed. */
+  onAck(): void {
+    const { sentPackets, assembler } = this.parts
+    this.migration.onAck(sentPackets.largestAcked)
+    const acked = sentPackets.largestAckedLength
+    if (acked > assembler.maxPacketLength) {
+      assembler.maxPacketLength = this.mtu.onPacketAcked(acked, assembler.maxPacketLength)
+    }
+  }
+
+  /** The retransmission timer ran out. */
+  onTimeout(): void {
+    const { sentPackets, assembler } = this.parts
+    const handshake = this.helloFits ? sentPackets.consecutiveCryptoTimeouts : 0
+    const { consecutiveRtoCount, largestSent } = sentPackets
+    this.shrinkTo(this.mtu.onTimeouts(consecutiveRtoCount, handshake, largestSent, assembler.maxPacketLength))
+  }
+
+  /** The system refused to send a packet of this size. */
+  onTooBig(size: number): void {
+    this.shrinkTo(this.mtu.onTooBig(size, this.parts.assembler.maxPacketLength))
+  }
+
+  /**
+   * The newest packet came from another address than the peer's.
+   * @returns whether the peer is there now
+   */
+  followPeer(from: PeerAddress, to: PeerAddress): boolean {
+    const { sentPackets, assembler } = this.parts
+    if (!this.migration.mayStart(sentPackets.consecutiveTlpCount + sentPackets.consecutiveRtoCount > 0)) return false
+    this.migration.start(sentPackets.largestSent)
+    if (addressChange(from, to) === 'address') {
+      sentPackets.onPathChanged()
+      this.shrinkTo(this.mtu.onPathChanged(sentPackets.largestSent, assembler.maxPacketLength))
+    }
+    return true
+  }
+
+  /** A client's hello has to fit into one packet: it cannot be cut to suit the path. */
+  private get helloFits(): boolean {
+    if (this.parts.perspective === Perspective.Server) return true
+    return this.parts.crypto.longestChunk + HELLO_OVERHEAD <= SAFE_PACKET_LENGTH
+  }
+
+  // A larger packet may yet be acknowledged: then it was not the size, and it goes up again.
+  private shrinkTo(size: number): void {
+    const { sentPackets, assembler } = this.parts
+    if (size >= assembler.maxPacketLength) return
+    assembler.maxPacketLength = size
+    sentPackets.forgetLargestAckedLength()
+  }
+}
