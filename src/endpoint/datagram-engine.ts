@@ -5,12 +5,22 @@ import type { AeadProvider } from '../quic/crypto/protection.js'
 import type { PeerAddress } from '../quic/types.js'
 import type { Transmit } from '../quic/transport/transmit.js'
 
+/**
+ * The most datagrams that an engine hands over before it says onBatchEnd, so that a flood of them starves neither
+ * acknowledgements nor timers nor the rest of the program.
+ */
+export const RECEIVE_BUDGET = 32
+
 /** Receives what a socket has to say. */
 export interface DatagramHandler {
   /** One datagram; the bytes are lent for the call. */
   onDatagram(from: PeerAddress, bytes: Uint8Array): void
-  /** All datagrams that were waiting have been handed over. */
+  /** All datagrams that were waiting have been handed over, or {@link RECEIVE_BUDGET} of them. */
   onBatchEnd(): void
+  /** There is room again after {@link DatagramSocket.send} answered false. Never called from within send. */
+  onWritable(): void
+  /** The system refused to send a datagram of this size to this address (EMSGSIZE); it is lost. */
+  onTooBig(to: PeerAddress, size: number): void
   /** Sending or receiving failed. The socket goes on unless it is closed. */
   onSocketError(error: Error): void
 }
@@ -22,8 +32,12 @@ export interface DatagramSocket {
   readonly receiveBufferSize: number
   /** A buffer for the next transmit, of at least TRANSMIT_BUFFER_SIZE bytes; its content is nobody's yet. */
   acquireBuffer(): Uint8Array
-  /** Sends the packets of `transmit`, which stand in the last acquired buffer. Never blocks; loss is the network's right. */
-  send(transmit: Transmit, bytes: Uint8Array): void
+  /**
+   * Sends the packets of `transmit`, which stand in the last acquired buffer. Never blocks; loss is the network's right.
+   * @returns false if the socket has no room for more: it keeps what it was given, in order, and nothing more may be
+   *   sent before {@link DatagramHandler.onWritable}
+   */
+  send(transmit: Transmit, bytes: Uint8Array): boolean
   close(): Promise<void>
 }
 

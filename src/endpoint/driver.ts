@@ -9,6 +9,8 @@ import { systemHelper, type EndpointHelper } from './system.js'
 const MAX_TIMER_MS = 0x7fff_ffff
 // After this many transmits the loop turns once, so that a fast sender also reads acknowledgements and runs timers.
 const TRANSMITS_PER_TURN = 64
+// While the socket is full, what is due waits for it and not for the clock; this is for those who give up on their peer.
+const BLOCKED_RECHECK: Micros = 50_000
 
 /** One endpoint on one socket. */
 export class EndpointDriver implements DatagramHandler {
@@ -18,6 +20,8 @@ export class EndpointDriver implements DatagramHandler {
   private flushPlanned = false
   /** Datagrams are coming in, so onBatchEnd will: no other turn needs to be planned. */
   private inBatch = false
+  /** The socket has no room: nobody is asked for packets, so that all keep their turn and nothing is built in vain. */
+  private blocked = false
   private stopped = false
 
   /**
@@ -60,6 +64,15 @@ export class EndpointDriver implements DatagramHandler {
     this.turn()
   }
 
+  onWritable(): void {
+    this.blocked = false
+    this.wake()
+  }
+
+  onTooBig(to: PeerAddress, size: number): void {
+    this.endpoint.handleTooBig(to, size)
+  }
+
   onSocketError(error: Error): void {
     this.onError(error)
   }
@@ -70,20 +83,21 @@ export class EndpointDriver implements DatagramHandler {
     if (socket === undefined || this.stopped) return
     endpoint.deliverEvents(helper.now())
     let left = TRANSMITS_PER_TURN
-    for (; left > 0; left--) {
+    for (; left > 0 && !this.blocked; left--) {
       const buffer = socket.acquireBuffer()
       const transmit = endpoint.pollTransmit(helper.now(), buffer)
       if (transmit === undefined) break
-      socket.send(transmit, buffer)
+      this.blocked = !socket.send(transmit, buffer)
     }
-    if (left === 0) this.wake()
+    if (left === 0 && !this.blocked) this.wake()
     this.armTimer()
     this.onTurn()
   }
 
   // A timer that fires early only looks again, which is cheaper than setting one anew for every packet.
   private armTimer(): void {
-    const next = this.endpoint.nextTimeout()
+    const soonest = this.blocked ? this.helper.now() + BLOCKED_RECHECK : 0
+    const next = Math.max(this.endpoint.nextTimeout(), soonest)
     if (next >= this.timerDue) return
     this.helper.cancelAlarm(this.timer)
     this.timerDue = next

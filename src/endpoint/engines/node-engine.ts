@@ -7,11 +7,21 @@ import { isIPv6 } from 'node:net'
 import { NodeAeadProvider } from '../../quic/crypto/node-aead.js'
 import { TRANSMIT_BUFFER_SIZE, type Transmit } from '../../quic/transport/transmit.js'
 import type { PeerAddress } from '../../quic/types.js'
-import type { DatagramEngine, DatagramHandler, DatagramSocket, SocketOptions } from '../datagram-engine.js'
+import {
+  RECEIVE_BUDGET,
+  type DatagramEngine,
+  type DatagramHandler,
+  type DatagramSocket,
+  type SocketOptions
+} from '../datagram-engine.js'
 
 const DEFAULT_RECEIVE_BUFFER = 4 * 1024 * 1024
 const SEND_BUFFER = 4 * 1024 * 1024
 const RING_SIZE = 32
+/** With this much waiting in libuv's queue, bytes, the kernel's buffer being full, no more is taken. */
+const SEND_QUEUE_LIMIT = 256 * 1024
+/** Datagrams up to this size are taken to leave; the first larger one of each size has its outcome looked at. */
+const UNQUESTIONED_SIZE = 1200
 const MAX_KNOWN_ADDRESSES = 4096
 
 /** Keeps one PeerAddress object for each peer, so that a packet makes no new one. */
@@ -81,6 +91,9 @@ class NodeDatagramSocket implements DatagramSocket {
   private readonly addresses = new AddressBook()
   private readonly ring: BufferRing
   private batchPlanned = false
+  private batchSize = 0
+  private largestKnownGood = UNQUESTIONED_SIZE
+  private blocked = false
   private closed = false
 
   constructor(
@@ -102,11 +115,17 @@ class NodeDatagramSocket implements DatagramSocket {
       setImmediate(this.onBatchEnd)
     }
     this.handler.onDatagram(this.addresses.of(info), message)
+    if (++this.batchSize >= RECEIVE_BUDGET) this.endBatch()
   }
 
   // libuv hands over up to 32 waiting datagrams before the loop goes on to immediates: that is one batch.
   private readonly onBatchEnd = (): void => {
     this.batchPlanned = false
+    if (this.batchSize > 0) this.endBatch()
+  }
+
+  private endBatch(): void {
+    this.batchSize = 0
     if (!this.closed) this.handler.onBatchEnd()
   }
 
@@ -114,15 +133,35 @@ class NodeDatagramSocket implements DatagramSocket {
     return this.ring.acquire()
   }
 
-  send(transmit: Transmit, bytes: Uint8Array): void {
-    if (this.closed) return
+  send(transmit: Transmit, bytes: Uint8Array): boolean {
+    if (this.closed) return true
     const { to, length, segmentSize } = transmit
+    const queued = this.socket.getSendQueueSize()
     for (let at = 0; at < length; at += segmentSize) {
       const size = Math.min(segmentSize, length - at)
-      if (this.connected) this.socket.send(bytes, at, size)
+      // Only who waits for an outcome pays for hearing of it: the end of a queue, or a size never sent before.
+      const last = queued > 0 && at + size === length
+      if (last || size > this.largestKnownGood) this.sendWatched(to, bytes, at, size)
+      else if (this.connected) this.socket.send(bytes, at, size)
       else this.socket.send(bytes, at, size, to.port, to.address)
     }
     this.ring.onSent(bytes)
+    this.blocked = queued > 0 && queued + length > SEND_QUEUE_LIMIT
+    return !this.blocked
+  }
+
+  private sendWatched(to: PeerAddress, bytes: Uint8Array, at: number, size: number): void {
+    const done = (error: Error | null): void => {
+      if (this.closed) return
+      if (error === null) this.largestKnownGood = Math.max(this.largestKnownGood, size)
+      else if ((error as NodeJS.ErrnoException).code === 'EMSGSIZE') this.handler.onTooBig(to, size)
+      else this.handler.onSocketError(error)
+      if (!this.blocked || this.socket.getSendQueueSize() > SEND_QUEUE_LIMIT / 2) return
+      this.blocked = false
+      this.handler.onWritable()
+    }
+    if (this.connected) this.socket.send(bytes, at, size, done)
+    else this.socket.send(bytes, at, size, to.port, to.address, done)
   }
 
   async close(): Promise<void> {

@@ -300,6 +300,11 @@ export class QuicDispatcher implements QuicEndpoint {
     return Math.min(connections, this.timeWait.nextExpiry(), this.buffered.nextExpiry())
   }
 
+  /** Tells the connections with this peer. Such refusals are rare, and so there is no index by address. */
+  handleTooBig(to: PeerAddress, size: number): void {
+    for (const { connection } of this.members.values()) connection.handleTooBig(to, size)
+  }
+
   // ---- out ----
 
   pollTransmit(now: Micros, out: Uint8Array): Transmit | undefined {

@@ -31,6 +31,8 @@ export interface QuicEndpoint {
   handleTimeout(now: Micros): void
   /** When handleTimeout or pollTransmit has something to do by itself; Infinity for never. */
   nextTimeout(): Micros
+  /** The system refused to send a packet of `size` bytes to `to`: larger than the path's first link carries. */
+  handleTooBig(to: PeerAddress, size: number): void
   /** Writes the next packets into `out` (at least {@link TRANSMIT_BUFFER_SIZE} bytes); undefined if there are none. */
   pollTransmit(now: Micros, out: Uint8Array): Transmit | undefined
 }
