@@ -2,15 +2,24 @@
  * The library: what a program of one's own builds on. Servers and clients that speak HTTP extend the SPDY classes; those
  * that do not extend QuicSession and QuicStream.
  */
-export { QuicServer, generateServerConfig, type QuicServerOptions, type ServerEvent } from './endpoint/server.js'
+export { QuicServer, type QuicServerOptions, type ServerEvent } from './endpoint/server.js'
+export { SecretsKeeper, type SecretsKeeperOptions } from './endpoint/secrets-keeper.js'
+export { rotateSecrets, type SecretsPolicy, type ServerSecrets, type TokenSecret } from './endpoint/server-secrets.js'
+export { FileSessionCache, type FileSessionCacheOptions } from './endpoint/session-cache.js'
+export { ClientSessionCache } from './quic/handshake/client/session-cache.js'
+export type { EarlyData, HandshakeDescription } from './quic/handshake/handshake.js'
+export type { EarlyDataPolicy } from './quic/handshake/server/server-handshakes.js'
 export { QuicClient, type ClientClosed, type QuicClientOptions } from './endpoint/client.js'
 export { sessionOptions, type TransportOptions } from './endpoint/transport-options.js'
 export type { DatagramEngine, DatagramHandler, DatagramSocket, SocketOptions } from './endpoint/datagram-engine.js'
 export { NodeEngine } from './endpoint/engines/node-engine.js'
+export { EndpointDriver } from './endpoint/driver.js'
+export { systemHelper, type EndpointHelper } from './endpoint/system.js'
 export { loadCaFile, systemTrust } from './endpoint/trust-store.js'
 
 export { QuicSession } from './quic/transport/session.js'
 export { QuicStream } from './quic/transport/streams/quic-stream.js'
+export { StreamUnavailableError, type StreamUnavailableCode } from './quic/transport/streams/stream-unavailable.js'
 export { QuicStreamSequencer } from './quic/transport/streams/sequencer.js'
 export type { SessionConnection } from './quic/transport/session-connection.js'
 export { clientSessionDefaults, serverSessionDefaults, type SessionOptions } from './quic/transport/session-options.js'
@@ -29,11 +38,13 @@ export type { LevelKeys } from './quic/handshake/level-keys.js'
 export { QuicDispatcher, type DispatcherStats, type QuicDispatcherOptions } from './quic/transport/dispatcher.js'
 export { TRANSMIT_BUFFER_SIZE, type QuicEndpoint, type Transmit } from './quic/transport/transmit.js'
 
-export { QuicSpdySession } from './quic/spdy/spdy-session.js'
+export { QuicSpdySession, type PushPolicy, type SpdySessionOptions } from './quic/spdy/spdy-session.js'
 export { QuicSpdyClientSession } from './quic/spdy/spdy-client-session.js'
 export { QuicSpdyServerSession } from './quic/spdy/spdy-server-session.js'
 export { QuicSpdyStream } from './quic/spdy/spdy-stream.js'
 export { QuicHeadersStream } from './quic/spdy/headers-stream.js'
+export type { PromisedResource } from './quic/spdy/push/promise-headers.js'
+export { PushClaim, type PushClaimResult, type PushPromise } from './quic/spdy/push/promise-index.js'
 export type { HeaderField, HeaderList } from './quic/spdy/header-list.js'
 
 export {
@@ -47,6 +58,8 @@ export {
   type ProofSource,
   type ProofVerifier
 } from './quic/crypto/proof.js'
+export { NodeAeadProvider } from './quic/crypto/node-aead.js'
+export type { AeadProvider } from './quic/crypto/protection.js'
 export { ServerConfig, type SavedServerConfig } from './quic/handshake/server/server-config.js'
 export { ConnectionId } from './quic/connection-id.js'
 export { QuicError, QuicErrorCode, QuicRstStreamErrorCode, quicErrorName, quicRstErrorName } from './quic/errors.js'

@@ -78,13 +78,15 @@ function loadListener(
   problems: ConfigProblem[]
 ): ListenerConfig {
   const certificates: LoadedCertificate[] = []
-  listener.certificates.forEach(({ cert, key }, at) => {
+  listener.certificates.forEach(({ cert, key, sct }, at) => {
     const path = ['listeners', index, 'certificates', at]
     const certPem = readPem(source, [...path, 'cert'], resolve(base, cert), 'certificate', problems)
     const keyPem = readPem(source, [...path, 'key'], resolve(base, key), 'private key', problems)
+    const timestamps = sct === undefined ? undefined : readSct(source, [...path, 'sct'], resolve(base, sct), problems)
     if (certPem === undefined || keyPem === undefined) return
     try {
-      certificates.push({ file: displayPath(resolve(base, cert)), key: certifiedKeyFromPem(certPem, keyPem) })
+      const certifiedKey = certifiedKeyFromPem(certPem, keyPem, timestamps)
+      certificates.push({ file: displayPath(resolve(base, cert)), key: certifiedKey })
     } catch (error) {
       if (!(error instanceof CertificateError)) throw error
       const which = error.code.startsWith('KEY') ? 'key' : 'cert'
@@ -95,6 +97,16 @@ function loadListener(
   const versions = listener.versions?.map((label) => versionByLabel(label)!) ?? supportedVersions
   const at = { file: source.file, ...source.position(['listeners', index, 'address']) }
   return { at, address: listener.address, certificates, versions, transport: listener.transport }
+}
+
+function readSct(source: YamlSource, path: PropertyKey[], file: string, problems: ConfigProblem[]): Buffer | undefined {
+  try {
+    return readFileSync(file)
+  } catch (error) {
+    const what = `cannot read certificate timestamps ${displayPath(file)}: ${readFailure(error)}`
+    problems.push(source.problem(path, `${what}; name the file that your certificate authority gave, or leave sct out`))
+    return undefined
+  }
 }
 
 function readPem(

@@ -26,7 +26,9 @@ const listenerSchema = z.strictObject({
     .array(
       z.strictObject({
         cert: z.string().min(1).describe('PEM file: the certificate, then its intermediates'),
-        key: z.string().min(1).describe('PEM file: its private key (RSA or P-256)')
+        key: z.string().min(1).describe('PEM file: its private key (RSA or P-256)'),
+        sct: z.string().min(1).optional()
+          .describe('file: the signed certificate timestamps (RFC 6962, 3.3) to send to clients that ask for them')
       })
     )
     .min(1)
@@ -60,6 +62,25 @@ const forwardedSchema = z
   })
   .describe('what upstreams learn about the client')
 
+const handshakeSchema = z
+  .strictObject({
+    rotateEvery: duration(60_000).prefault('1d')
+      .describe('how long a server config and a secret of tokens are given out before the next ones'),
+    acceptFor: duration(0).prefault('7d')
+      .describe('how long clients may still come with a server config after that'),
+    earlyData: z.enum(['once', 'always', 'never']).default('once')
+      .describe('requests that come before a round trip: accept each hello once, or again whenever somebody repeats it, or make clients wait'),
+    earlyDataWindow: duration(1_000, 86_400_000).prefault('10m')
+      .describe('how far clocks of such clients may differ, and how long their hellos are remembered'),
+    earlyDataEntries: z.int().min(2).max(10_000_000).default(65_536)
+      .describe('such hellos remembered at most; with more, the oldest clients wait for a round trip'),
+    earlyDataAtStart: z.enum(['wait', 'accept']).default('wait')
+      .describe('with secrets of an earlier run: make clients wait until what that run accepted has passed the window, or trust that nobody repeats it'),
+    statelessRejects: z.boolean().default(true)
+      .describe('answer first hellos of clients that ask for it without keeping a connection')
+  })
+  .describe('how connections begin')
+
 /** `config/gateway.yaml`. */
 export const gatewaySchema = z.strictObject({
   name: z.string().regex(tokenPattern, { error: 'a name is one word of letters, digits and "-"' }).default('quicgate')
@@ -73,6 +94,7 @@ export const gatewaySchema = z.strictObject({
     .describe('header names with "_", which many programs take for "-": answer 400, leave them out, or pass them'),
   stateDir: z.string().min(1).optional()
     .describe('where secrets outlive restarts, so that clients reconnect without a new handshake; made if missing'),
+  handshake: handshakeSchema.prefault({}),
   drainTimeout: duration(0, 3_600_000).prefault('10s')
     .describe('how long running requests may take when the gateway stops'),
   log: z

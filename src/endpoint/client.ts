@@ -7,9 +7,12 @@ import { ConnectionId } from '../quic/connection-id.js'
 import type { ProofVerifier } from '../quic/crypto/proof.js'
 import { QuicErrorCode, type QuicError } from '../quic/errors.js'
 import { QuicCryptoClientHandshake } from '../quic/handshake/client/client-handshake.js'
+import type { ClientSessionCache } from '../quic/handshake/client/session-cache.js'
 import { QuicSpdyClientSession } from '../quic/spdy/spdy-client-session.js'
 import { QuicConnection } from '../quic/transport/connection.js'
 import type { ObserveConnection } from '../quic/transport/observer.js'
+import type { ConnectionVisitor } from '../quic/transport/connection-visitor.js'
+import type { QuicSession } from '../quic/transport/session.js'
 import type { SessionConnection } from '../quic/transport/session-connection.js'
 import { Perspective, type PeerAddress } from '../quic/types.js'
 import { supportedVersions } from '../quic/wire/versions/registry.js'
@@ -17,13 +20,13 @@ import type { QuicVersion } from '../quic/wire/versions/version.js'
 import type { DatagramEngine, DatagramSocket } from './datagram-engine.js'
 import { EndpointDriver } from './driver.js'
 import { NodeEngine } from './engines/node-engine.js'
-import { monotonicNow, systemHelper } from './system.js'
-import { configProposal, sessionOptions, type TransportOptions } from './transport-options.js'
+import { systemHelper, type EndpointHelper } from './system.js'
+import { configProposal, connectionParameters, sessionOptions, type TransportOptions } from './transport-options.js'
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 10_000
 
-/** What makes a client. */
-export interface QuicClientOptions {
+/** What makes a client whose session is an `S`. */
+export interface QuicClientOptions<S extends QuicSession = QuicSpdyClientSession> {
   /** IP address or name to send to. */
   host: string
   port: number
@@ -39,9 +42,18 @@ export interface QuicClientOptions {
   connectTimeoutMs?: number
   /** Gives up connecting, with the signal's reason. */
   signal?: AbortSignal
-  createSession?(connection: SessionConnection): QuicSpdyClientSession
+  /** Makes the session; an HTTP session unless given. */
+  createSession?(connection: SessionConnection): S
   userAgent?: string
+  /**
+   * What is known about servers: kept up to date, and used to send requests without waiting for an answer (0-RTT).
+   * Somebody who records such requests can have a server that does not take care carry them out again.
+   */
+  sessionCache?: ClientSessionCache
+  /** Moves the datagrams; node:dgram unless given. */
   engine?: DatagramEngine
+  /** Clock, alarms and randomness; the machine's unless given. */
+  helper?: EndpointHelper
   /** Sees what the connection does. */
   observe?: ObserveConnection | undefined
 }
@@ -52,42 +64,44 @@ export interface ClientClosed {
   readonly fromPeer: boolean
 }
 
-/** A connected client. */
-export class QuicClient {
+/** A connected client, with a session for HTTP unless its options make another. */
+export class QuicClient<S extends QuicSession = QuicSpdyClientSession> {
   readonly connection: QuicConnection
   /** Resolves once the connection is over, for whatever reason. */
   readonly closed: Promise<ClientClosed>
 
+  private readonly helper: EndpointHelper
   private readonly driver: EndpointDriver
   private socket: DatagramSocket | undefined
   private socketError: Error | undefined
   private resolveClosed!: (closed: ClientClosed) => void
   private onTurn: (() => void) | undefined
 
-  private constructor(o: QuicClientOptions, engine: DatagramEngine, peerAddress: PeerAddress) {
+  private constructor(o: QuicClientOptions<S>, engine: DatagramEngine, peerAddress: PeerAddress) {
     const transport = o.transport ?? {}
     const config = configProposal('client', transport)
     const versions = o.versions ?? supportedVersions
     this.closed = new Promise((resolve) => (this.resolveClosed = resolve))
-    const createSession =
+    this.helper = o.helper ?? systemHelper
+    const createSession: (connection: SessionConnection) => QuicSession =
       o.createSession ?? ((connection) => new QuicSpdyClientSession(connection, sessionOptions('client', transport)))
+    const cached = o.sessionCache?.lookup(o.serverName, o.serverPort ?? o.port)
     const facts = {
       perspective: Perspective.Client,
-      connectionId: ConnectionId.read(systemHelper.randomBytes(8)),
+      connectionId: ConnectionId.read(this.helper.randomBytes(8)),
       version: versions[0]!,
       supportedVersions: versions,
       peerAddress,
-      now: monotonicNow()
+      now: this.helper.now()
     }
     this.connection = new QuicConnection({
       ...facts,
-      helper: systemHelper,
+      helper: this.helper,
       aeadProvider: engine.aeadProvider,
       observer: o.observe?.(facts, () => this.socket?.localAddress),
       cryptoWindow: config.streamWindow,
       handshakeTimeout: (o.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS) * 1000,
-      congestion: transport.congestion,
-      maxPacketLength: transport.maxPacketLength,
+      ...connectionParameters('client', transport),
       createSession,
       createHandshake: (host) =>
         new QuicCryptoClientHandshake(host, {
@@ -95,19 +109,25 @@ export class QuicClient {
           serverPort: o.serverPort ?? o.port,
           verifier: o.verifier,
           config,
-          userAgent: o.userAgent
+          userAgent: o.userAgent,
+          cached
         }),
       onWake: () => this.driver.wake(),
       onClosed: (error, fromPeer) => this.resolveClosed({ error, fromPeer })
     })
-    this.driver = new EndpointDriver(this.connection, (error) => this.onSocketError(error), () => this.afterTurn())
+    this.driver = new EndpointDriver(
+      this.connection,
+      (error) => this.onSocketError(error),
+      () => this.afterTurn(),
+      this.helper
+    )
   }
 
   /**
    * Connects. Resolves once requests may be sent; rejects with a QuicError, with the system's error (`code`
    * ECONNREFUSED, ENOTFOUND, …), or with the signal's reason.
    */
-  static async connect(o: QuicClientOptions): Promise<QuicClient> {
+  static async connect<S extends QuicSession = QuicSpdyClientSession>(o: QuicClientOptions<S>): Promise<QuicClient<S>> {
     const engine = o.engine ?? new NodeEngine()
     const peer = await resolve(o.host, o.port)
     o.signal?.throwIfAborted()
@@ -118,14 +138,14 @@ export class QuicClient {
       connectTo: peer,
       handler: client.driver
     })
-    client.connection.start(monotonicNow())
+    client.connection.start(client.helper.now())
     client.driver.attach(client.socket)
     await client.established(o.signal)
     return client
   }
 
-  get session(): QuicSpdyClientSession {
-    return this.connection.session as QuicSpdyClientSession
+  get session(): S {
+    return this.connection.session as ConnectionVisitor as S
   }
 
   get localAddress(): PeerAddress {

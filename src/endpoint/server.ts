@@ -5,10 +5,7 @@ import type { ProofSource } from '../quic/crypto/proof.js'
 import { resetTokens } from '../quic/crypto/reset-token.js'
 import type { QuicError } from '../quic/errors.js'
 import { QuicErrorCode } from '../quic/errors.js'
-import { ServerConfig, ServerConfigs } from '../quic/handshake/server/server-config.js'
-import { QuicCryptoServerHandshake } from '../quic/handshake/server/server-handshake.js'
-import { ServerNonces } from '../quic/handshake/server/server-nonce.js'
-import { SecretSourceAddressTokens } from '../quic/handshake/server/source-address-token.js'
+import { ServerHandshakes, type EarlyDataPolicy } from '../quic/handshake/server/server-handshakes.js'
 import { QuicConnection } from '../quic/transport/connection.js'
 import type { ObserveConnection } from '../quic/transport/observer.js'
 import { QuicDispatcher, type DispatcherStats, type NewConnection } from '../quic/transport/dispatcher.js'
@@ -20,15 +17,23 @@ import type { QuicVersion } from '../quic/wire/versions/version.js'
 import type { DatagramEngine, DatagramSocket } from './datagram-engine.js'
 import { EndpointDriver } from './driver.js'
 import { NodeEngine } from './engines/node-engine.js'
-import { systemHelper } from './system.js'
-import { configProposal, type TransportOptions } from './transport-options.js'
+import { KernelDropWatch } from './kernel-drops.js'
+import { defaultSecretsPolicy, rotateSecrets, tokenSecretsAt, type ServerSecrets } from './server-secrets.js'
+import { systemHelper, type EndpointHelper } from './system.js'
+import { configProposal, connectionParameters, type TransportOptions } from './transport-options.js'
 
 /** The kernel receive buffer that a server asks for, bytes. */
 export const WANTED_RECEIVE_BUFFER = 4 * 1024 * 1024
 
+/** Connections that are told of a new server config in one go: each costs a signature. */
+const UPDATES_PER_TURN = 8
+const UPDATE_INTERVAL_MS = 20
+
 /** What a server tells whoever watches it. */
 export type ServerEvent =
   | { type: 'socket-error'; error: Error }
+  /** The kernel threw away received datagrams because the socket's receive buffer was full. */
+  | { type: 'datagrams-dropped'; dropped: number; total: number }
   | { type: 'connection-opened'; connection: QuicConnection }
   | { type: 'connection-closed'; connection: QuicConnection; error: QuicError; fromPeer: boolean }
 
@@ -39,30 +44,25 @@ export interface QuicServerOptions {
   /** Local UDP port, 0 for any. */
   port: number
   proofSource: ProofSource
-  /** The published server config; made anew, for this process only, if missing. */
-  serverConfig?: ServerConfig
-  /** Secret of the source-address tokens and of stateless resets; random for this process only, if missing. */
-  tokenSecret?: Uint8Array
+  /** Made anew, for this process only, if missing. A {@link SecretsKeeper} keeps them for longer. */
+  secrets?: ServerSecrets
+  /** What becomes of requests that come before a round trip; each hello is accepted once, if missing. */
+  earlyData?: EarlyDataPolicy
+  /** Whether clients that ask for it (COPT SREJ) are rejected without a connection (default true). */
+  statelessRejects?: boolean
   /** In the order of version negotiation; all supported ones, newest first, if missing. */
   versions?: readonly QuicVersion[]
   transport?: TransportOptions
   /** Connections above this number are not made. */
   maxConnections?: number
   createSession(connection: SessionConnection): QuicSession
+  /** Moves the datagrams; node:dgram unless given. */
   engine?: DatagramEngine
+  /** Clock, alarms and randomness; the machine's unless given. */
+  helper?: EndpointHelper
   onEvent?(event: ServerEvent): void
   /** Sees what each connection does. */
   observe?: ObserveConnection | undefined
-}
-
-/** Makes a server config with fresh keys for an engine: the AEADs in the engine's order. */
-export function generateServerConfig(engine: DatagramEngine): ServerConfig {
-  return ServerConfig.generate({
-    random: systemHelper.randomBytes,
-    wallSeconds: systemHelper.wallSeconds(),
-    aeads: engine.aeadProvider.preference,
-    keyExchanges: ['C255', 'P256']
-  })
 }
 
 /** A listening server. */
@@ -70,37 +70,48 @@ export class QuicServer {
   private readonly dispatcher: QuicDispatcher
   private readonly driver: EndpointDriver
   private readonly engine: DatagramEngine
-  private readonly handshakeParts
+  private readonly helper: EndpointHelper
+  private drops: KernelDropWatch | undefined
+  private readonly handshakes: ServerHandshakes
+  private updateTimer: NodeJS.Timeout | undefined
   private socket!: DatagramSocket
   private onSettled: (() => void) | undefined
 
   private constructor(private readonly o: QuicServerOptions) {
     this.engine = o.engine ?? new NodeEngine()
-    const random = systemHelper.randomBytes
-    const tokenSecret = o.tokenSecret ?? random(32)
-    const resetToken = resetTokens(tokenSecret)
-    this.handshakeParts = {
-      configs: new ServerConfigs(o.serverConfig ?? generateServerConfig(this.engine)),
-      proofSource: o.proofSource,
-      tokens: new SecretSourceAddressTokens(tokenSecret, random),
-      serverNonces: new ServerNonces(random),
+    this.helper = o.helper ?? systemHelper
+    const wallSeconds = this.helper.wallSeconds()
+    const random = (length: number): Uint8Array => this.helper.randomBytes(length)
+    const ingredients = { random, aeads: this.engine.aeadProvider.preference }
+    const secrets = o.secrets ?? rotateSecrets(undefined, wallSeconds, defaultSecretsPolicy, ingredients)
+    const resetToken = resetTokens(secrets.resetSecret)
+    const { earlyData, statelessRejects, proofSource } = o
+    this.handshakes = new ServerHandshakes({
+      helper: this.helper,
+      proofSource,
+      configs: secrets.configs,
+      tokenSecrets: tokenSecretsAt(secrets, wallSeconds),
       config: configProposal('server', o.transport ?? {}),
-      resetToken
-    }
+      resetToken,
+      earlyData,
+      statelessRejects
+    })
     const wake = (): void => this.driver.wake()
     this.dispatcher = new QuicDispatcher({
       supportedVersions: this.versions,
       createConnection: (init) => this.createConnection(init),
       aeadProvider: this.engine.aeadProvider,
-      helper: systemHelper,
+      helper: this.helper,
       resetToken,
+      rejectStatelessly: (chlo, context) => this.handshakes.rejectStatelessly(chlo, context),
       onWake: wake,
       maxConnections: o.maxConnections
     })
     this.driver = new EndpointDriver(
       this.dispatcher,
       (error) => o.onEvent?.({ type: 'socket-error', error }),
-      () => this.onSettled?.()
+      () => this.onSettled?.(),
+      this.helper
     )
   }
 
@@ -114,11 +125,19 @@ export class QuicServer {
       handler: server.driver
     })
     server.driver.attach(server.socket)
+    server.drops = new KernelDropWatch(server.address, (dropped, total) => {
+      o.onEvent?.({ type: 'datagrams-dropped', dropped, total })
+    })
     return server
   }
 
   get address(): PeerAddress {
     return this.socket.localAddress
+  }
+
+  /** Datagrams lost in the kernel's receive buffer so far; undefined where the system does not tell. */
+  get kernelDrops(): number | undefined {
+    return this.drops?.look()
   }
 
   /** What the kernel granted for receiving, in bytes (Linux reports twice the usable size). */
@@ -146,18 +165,35 @@ export class QuicServer {
     for (const connection of this.dispatcher.connections()) yield connection.session as QuicSession
   }
 
+  /**
+   * Goes on with these secrets; also to be called, about once a minute, when time has passed. Connected clients are told
+   * of a server config that has its turn now.
+   */
+  useSecrets(secrets: ServerSecrets): void {
+    const tokenSecrets = tokenSecretsAt(secrets, this.helper.wallSeconds())
+    if (this.handshakes.useSecrets(secrets.configs, tokenSecrets)) this.updateClients([...this.connections()])
+  }
+
+  private updateClients(connections: QuicConnection[]): void {
+    clearTimeout(this.updateTimer)
+    for (let sent = 0; sent < UPDATES_PER_TURN && connections.length > 0; ) {
+      if (connections.pop()!.sendConfigUpdate()) sent++
+    }
+    if (connections.length === 0) return
+    this.updateTimer = setTimeout(() => this.updateClients(connections), UPDATE_INTERVAL_MS).unref()
+  }
+
   private createConnection(init: NewConnection): QuicConnection {
     const { o } = this
     const facts = { ...init, perspective: Perspective.Server, supportedVersions: this.versions }
     const connection: QuicConnection = new QuicConnection({
       ...facts,
       observer: o.observe?.(facts, () => this.socket.localAddress),
-      helper: systemHelper,
+      helper: this.helper,
       aeadProvider: this.engine.aeadProvider,
-      cryptoWindow: this.handshakeParts.config.streamWindow,
-      congestion: o.transport?.congestion,
-      maxPacketLength: o.transport?.maxPacketLength,
-      createHandshake: (host) => new QuicCryptoServerHandshake(host, this.handshakeParts),
+      cryptoWindow: this.handshakes.config.streamWindow,
+      ...connectionParameters('server', o.transport ?? {}),
+      createHandshake: (host) => this.handshakes.create(host),
       createSession: (sessionConnection) => o.createSession(sessionConnection),
       onClosed: (error, fromPeer) => o.onEvent?.({ type: 'connection-closed', connection, error, fromPeer })
     })
@@ -171,6 +207,7 @@ export class QuicServer {
    */
   async close(o: { drainMs?: number } = {}): Promise<void> {
     this.dispatcher.stopAccepting()
+    clearTimeout(this.updateTimer)
     const drainMs = o.drainMs ?? 0
     if (drainMs > 0) {
       for (const session of this.sessions()) session.sendGoAway(QuicErrorCode.PEER_GOING_AWAY, 'shutting down')
@@ -181,6 +218,7 @@ export class QuicServer {
     }
     await this.settled(1000, () => this.dispatcher.connectionCount === 0)
     this.driver.stop()
+    this.drops?.close()
     await this.socket.close()
   }
 

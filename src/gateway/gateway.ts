@@ -5,21 +5,24 @@ import { ConfigError } from '../config/config-error.js'
 import type { GatewayConfig, ListenerConfig } from '../config/gateway-config.js'
 import { formatHostPort } from '../config/values.js'
 import { NodeEngine } from '../endpoint/engines/node-engine.js'
+import { SecretsKeeper } from '../endpoint/secrets-keeper.js'
 import { QuicServer } from '../endpoint/server.js'
 import type { ServerEvent } from '../endpoint/server.js'
+import { systemHelper } from '../endpoint/system.js'
 import { sessionOptions } from '../endpoint/transport-options.js'
 import type { TransportOptions } from '../endpoint/transport-options.js'
 import type { Logger } from '../observe/logger.js'
 import { StaticProofSource } from '../quic/crypto/proof.js'
+import { ClientNonces } from '../quic/handshake/server/strike-register.js'
 import { LoggerAccessLog } from './access-log.js'
 import type { ExchangeContext } from './exchange-context.js'
 import { GatewaySession } from './gateway-session.js'
 import { RouteTable } from './route-table.js'
-import { loadSecrets } from './secrets.js'
-import type { GatewaySecrets } from './secrets.js'
 import { UpstreamPools } from './upstream-pools.js'
 
 const DAY_MS = 86_400_000
+/** How often secrets are looked after, their directory read again. */
+const SECRETS_INTERVAL_MS = 60_000
 /** A certificate that ends sooner is warned about. */
 const EXPIRY_WARNING_DAYS = 14
 
@@ -35,6 +38,7 @@ export class Gateway {
   private readonly upstreams: UpstreamPools
   private readonly context: ExchangeContext
   private closing: Promise<void> | undefined
+  private secretsTimer: NodeJS.Timeout | undefined
   private cutting = false
 
   private constructor(
@@ -59,14 +63,16 @@ export class Gateway {
    */
   static async start(config: GatewayConfig, logger: Logger): Promise<Gateway> {
     const gateway = new Gateway(config, logger)
-    const secrets = gateway.loadSecrets()
+    const secrets = gateway.keepSecrets()
     gateway.warnOfExpiry()
+    const nonces = gateway.clientNonces()
     try {
-      for (const listener of config.listeners) gateway.servers.push(await gateway.listen(listener, secrets))
+      for (const listener of config.listeners) gateway.servers.push(await gateway.listen(listener, secrets, nonces))
     } catch (error) {
       await gateway.close()
       throw error
     }
+    gateway.secretsTimer = setInterval(() => gateway.refreshSecrets(secrets), SECRETS_INTERVAL_MS).unref()
     return gateway
   }
 
@@ -89,6 +95,7 @@ export class Gateway {
   }
 
   private async drainAndClose(drainMs: number): Promise<void> {
+    clearInterval(this.secretsTimer)
     const timer = setTimeout(() => (this.cutting = true), Math.max(0, drainMs - 1))
     if (drainMs === 0) this.cutting = true
     await Promise.all(this.servers.map((server) => server.close({ drainMs })))
@@ -96,10 +103,15 @@ export class Gateway {
     await this.upstreams.destroy()
   }
 
-  private loadSecrets(): GatewaySecrets {
-    const { stateDir, stateDirAt } = this.config
+  private keepSecrets(): SecretsKeeper {
+    const { stateDir, stateDirAt, handshake } = this.config
     try {
-      return loadSecrets(stateDir, new NodeEngine(), (message) => this.logger.warn(message))
+      return new SecretsKeeper({
+        directory: stateDir,
+        aeads: new NodeEngine().aeadProvider.preference,
+        policy: { rotateEvery: handshake.rotateEvery / 1000, acceptFor: handshake.acceptFor / 1000 },
+        onWarning: (message) => this.logger.warn(message)
+      })
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
       const remedy = 'name a directory that this user may write'
@@ -108,7 +120,23 @@ export class Gateway {
     }
   }
 
-  private async listen(listener: ListenerConfig, secrets: GatewaySecrets): Promise<QuicServer> {
+  /** Reads what other gateways wrote, and lets what is due have its turn. */
+  private refreshSecrets(keeper: SecretsKeeper): void {
+    const secrets = keeper.refresh()
+    for (const server of this.servers) server.useSecrets(secrets)
+  }
+
+  /** One register for all listeners: a hello is accepted once, wherever it comes. */
+  private clientNonces(): ClientNonces {
+    const { earlyDataWindow, earlyDataEntries, earlyDataAtStart } = this.config.handshake
+    return new ClientNonces(systemHelper.wallSeconds(), {
+      windowSeconds: Math.ceil(earlyDataWindow / 1000),
+      maxEntries: earlyDataEntries,
+      trustAfterRestart: earlyDataAtStart === 'accept'
+    })
+  }
+
+  private async listen(listener: ListenerConfig, keeper: SecretsKeeper, nonces: ClientNonces): Promise<QuicServer> {
     const transport = transportOptions(listener)
     const options = sessionOptions('server', transport)
     const stopping = (): boolean => this.cutting
@@ -119,8 +147,9 @@ export class Gateway {
         host,
         port: listener.address.port,
         proofSource: new StaticProofSource(listener.certificates.map(({ key }) => key)),
-        serverConfig: secrets.serverConfig,
-        tokenSecret: secrets.tokenSecret,
+        secrets: keeper.current,
+        earlyData: { accept: this.config.handshake.earlyData, nonces },
+        statelessRejects: this.config.handshake.statelessRejects,
         versions: listener.versions,
         transport,
         createSession: (connection) => new GatewaySession(connection, options, this.context, stopping),
@@ -143,6 +172,12 @@ export class Gateway {
       this.logger.warn({ err: event.error }, 'socket error')
       return
     }
+    if (event.type === 'datagrams-dropped') {
+      const { dropped, total } = event
+      const remedy = 'raise it with sysctl -w net.core.rmem_max=8388608 and restart'
+      this.logger.warn({ dropped, total }, `${dropped} datagrams lost: the kernel's receive buffer was full; ${remedy}`)
+      return
+    }
     const { connection } = event
     const { address, port } = connection.peerAddress
     const facts = { connection: connection.connectionId.toString(), client: formatHostPort({ host: address, port }) }
@@ -152,7 +187,9 @@ export class Gateway {
     }
     const { error, fromPeer } = event
     const quic = connection.version.label
-    this.logger.debug({ ...facts, quic, error: error.code, fromPeer, reason: error.details }, 'connection closed')
+    const { rejections, earlyData } = connection.describeHandshake()
+    const how = { quic, rejections, earlyData, error: error.code, fromPeer, reason: error.details }
+    this.logger.debug({ ...facts, ...how }, 'connection closed')
   }
 
   private warnOfExpiry(): void {

@@ -3,16 +3,23 @@
  * the same doors as by a real driver.
  */
 import { createHash, type Hash } from 'node:crypto'
+import {
+  defaultSecretsPolicy,
+  parseSecrets,
+  rotateSecrets,
+  serializeSecrets,
+  tokenSecretsAt,
+  type ServerSecrets
+} from '../../../src/endpoint/server-secrets.js'
 import { configProposal, connectionParameters, type TransportOptions } from '../../../src/endpoint/transport-options.js'
 import { ConnectionId } from '../../../src/quic/connection-id.js'
 import { NodeAeadProvider } from '../../../src/quic/crypto/node-aead.js'
-import { CaProofVerifier, StaticProofSource, type CertifiedKey } from '../../../src/quic/crypto/proof.js'
+import { CaProofVerifier, StaticProofSource, type CertifiedKey, type ProofVerifier } from '../../../src/quic/crypto/proof.js'
 import { resetTokens } from '../../../src/quic/crypto/reset-token.js'
 import { QuicCryptoClientHandshake } from '../../../src/quic/handshake/client/client-handshake.js'
-import { ServerConfig, ServerConfigs } from '../../../src/quic/handshake/server/server-config.js'
-import { QuicCryptoServerHandshake } from '../../../src/quic/handshake/server/server-handshake.js'
-import { ServerNonces } from '../../../src/quic/handshake/server/server-nonce.js'
-import { SecretSourceAddressTokens } from '../../../src/quic/handshake/server/source-address-token.js'
+import type { ClientSessionCache } from '../../../src/quic/handshake/client/session-cache.js'
+import { ServerHandshakes } from '../../../src/quic/handshake/server/server-handshakes.js'
+import type { EarlyDataPolicy } from '../../../src/quic/handshake/server/server-handshakes.js'
 import { QuicConnection } from '../../../src/quic/transport/connection.js'
 import type { ConnectionVisitor } from '../../../src/quic/transport/connection-visitor.js'
 import { QuicDispatcher, type NewConnection } from '../../../src/quic/transport/dispatcher.js'
@@ -43,6 +50,9 @@ export interface SimWorldOptions {
   /** What the server speaks. */
   versions?: readonly QuicVersion[]
   transport?: TransportOptions
+  /** The recorded RSA one, if not given. */
+  certificates?: readonly CertifiedKey[]
+  earlyData?: EarlyDataPolicy
   createSession(connection: SessionConnection): ConnectionVisitor
 }
 
@@ -56,11 +66,15 @@ export interface SimClientOptions<S extends ConnectionVisitor> {
   down?: NetworkNode[]
   /** µs */
   handshakeTimeout?: Micros
+  sessionCache?: ClientSessionCache
+  verifier?: ProofVerifier
+  /** Shares the IP address of an earlier client. */
+  hostOf?: SimClient<ConnectionVisitor>
   createSession(connection: SessionConnection): S
 }
 
 interface Party {
-  readonly endpoint: QuicEndpoint
+  endpoint: QuicEndpoint
   readonly address: PeerAddress
 }
 
@@ -97,7 +111,10 @@ export class SimClient<S extends ConnectionVisitor> {
 export class SimWorld {
   now: Micros = START
   readonly random: SeededRandom
-  readonly dispatcher: QuicDispatcher
+  dispatcher: QuicDispatcher
+  /** What the server keeps over {@link restartServer}. */
+  secrets: ServerSecrets
+  handshakes: ServerHandshakes
   private readonly server: Party
   private readonly clients: SimClient<ConnectionVisitor>[] = []
   private readonly parties: Party[] = []
@@ -112,28 +129,39 @@ export class SimWorld {
     this.random = new SeededRandom(o.seed)
     this.helper = simulatedHelper(this.random.fork(), () => this.wallSeconds())
     certificate ??= { key: recordedKey(CERTIFICATE_CASE), authority: recordedAuthority(CERTIFICATE_CASE) }
-    const random = this.helper.randomBytes
-    const config = ServerConfig.generate({
-      random,
-      wallSeconds: this.wallSeconds(),
-      aeads: this.aeadProvider.preference,
-      keyExchanges: ['C255', 'P256']
+    this.secrets = this.newSecrets()
+    this.handshakes = this.makeHandshakes()
+    this.dispatcher = this.makeDispatcher()
+    this.server = { endpoint: this.dispatcher, address: SERVER_ADDRESS }
+    this.parties.push(this.server)
+  }
+
+  private newSecrets(): ServerSecrets {
+    const ingredients = { random: this.helper.randomBytes, aeads: this.aeadProvider.preference }
+    return rotateSecrets(undefined, this.wallSeconds(), defaultSecretsPolicy, ingredients)
+  }
+
+  private makeHandshakes(): ServerHandshakes {
+    const { configs } = this.secrets
+    return new ServerHandshakes({
+      helper: this.helper,
+      proofSource: new StaticProofSource(this.o.certificates ?? [certificate!.key]),
+      configs,
+      tokenSecrets: tokenSecretsAt(this.secrets, this.wallSeconds()),
+      config: configProposal('server', this.o.transport ?? {}),
+      resetToken: resetTokens(this.secrets.resetSecret),
+      earlyData: this.o.earlyData
     })
-    const secret = random(32)
-    const resetToken = resetTokens(secret)
-    const handshakeOptions = {
-      configs: new ServerConfigs(config),
-      proofSource: new StaticProofSource([certificate.key]),
-      tokens: new SecretSourceAddressTokens(secret, random),
-      serverNonces: new ServerNonces(random),
-      config: configProposal('server', o.transport ?? {}),
-      resetToken
-    }
-    this.dispatcher = new QuicDispatcher({
+  }
+
+  private makeDispatcher(): QuicDispatcher {
+    const { o, handshakes } = this
+    return new QuicDispatcher({
       supportedVersions: this.versions,
       aeadProvider: this.aeadProvider,
       helper: this.helper,
-      resetToken,
+      resetToken: resetTokens(this.secrets.resetSecret),
+      rejectStatelessly: (chlo, context) => handshakes.rejectStatelessly(chlo, context),
       onWake: () => {},
       createConnection: (init: NewConnection) =>
         new QuicConnection({
@@ -142,14 +170,30 @@ export class SimWorld {
           supportedVersions: this.versions,
           helper: this.helper,
           aeadProvider: this.aeadProvider,
-          cryptoWindow: handshakeOptions.config.streamWindow,
+          cryptoWindow: handshakes.config.streamWindow,
           ...connectionParameters('server', o.transport ?? {}),
-          createHandshake: (host) => new QuicCryptoServerHandshake(host, handshakeOptions),
+          createHandshake: (host) => handshakes.create(host),
           createSession: o.createSession
         })
     })
-    this.server = { endpoint: this.dispatcher, address: SERVER_ADDRESS }
-    this.parties.push(this.server)
+  }
+
+  /** The server dies without a word and comes back, with what it kept or as somebody new. */
+  restartServer(secrets: 'kept' | 'new'): void {
+    if (secrets === 'kept') this.secrets = parseSecrets(serializeSecrets(this.secrets))
+    else this.secrets = this.newSecrets()
+    this.handshakes = this.makeHandshakes()
+    this.dispatcher = this.makeDispatcher()
+    this.server.endpoint = this.dispatcher
+  }
+
+  /** The server goes on with what its secrets have become by now. */
+  rotateSecrets(): void {
+    const ingredients = { random: this.helper.randomBytes, aeads: this.aeadProvider.preference }
+    this.secrets = rotateSecrets(this.secrets, this.wallSeconds(), defaultSecretsPolicy, ingredients)
+    const tokenSecrets = tokenSecretsAt(this.secrets, this.wallSeconds())
+    if (!this.handshakes.useSecrets(this.secrets.configs, tokenSecrets)) return
+    for (const connection of this.dispatcher.connections()) connection.sendConfigUpdate()
   }
 
   private get versions(): readonly QuicVersion[] {
@@ -176,7 +220,8 @@ export class SimWorld {
     const versions = o.versions ?? supportedVersions
     const transport = o.transport ?? {}
     const config = configProposal('client', transport)
-    const verifier = new CaProofVerifier({ ca: [certificate!.authority] })
+    const verifier = o.verifier ?? new CaProofVerifier({ ca: [certificate!.authority] })
+    const cached = o.sessionCache?.lookup(SERVER_NAME, 443)
     let session: S | undefined
     const connection = new QuicConnection({
       perspective: Perspective.Client,
@@ -191,12 +236,13 @@ export class SimWorld {
       handshakeTimeout: o.handshakeTimeout,
       ...connectionParameters('client', transport),
       createHandshake: (host) =>
-        new QuicCryptoClientHandshake(host, { serverName: SERVER_NAME, serverPort: 443, verifier, config }),
+        new QuicCryptoClientHandshake(host, { serverName: SERVER_NAME, serverPort: 443, verifier, config, cached }),
       createSession: (sessionConnection) => (session = o.createSession(sessionConnection)),
       onWake: () => {}
     })
     const index = this.clients.length
-    const address: PeerAddress = { family: 4, address: `203.0.113.${index + 1}`, port: 40_000 + index }
+    const ip = o.hostOf?.address.address ?? `203.0.113.${index + 1}`
+    const address: PeerAddress = { family: 4, address: ip, port: 40_000 + index }
     const up = new Path(o.up ?? [new Delay(20)], this.random)
     const down = new Path(o.down ?? [new Delay(20)], this.random)
     const client = new SimClient(connection, session!, address, up, down)

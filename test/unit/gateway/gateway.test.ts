@@ -212,7 +212,7 @@ describe('the gateway on a socket', () => {
   })
 
   it('keeps its server config over a restart', async () => {
-    const files = (): string => readFileSync(join(root, 'state/server-config.json'), 'utf8')
+    const files = (): string => readFileSync(join(root, 'state/secrets.json'), 'utf8')
     const first = await start('http://127.0.0.1:1', 'stateDir: state\n')
     const before = files()
     await first.gateway.close()

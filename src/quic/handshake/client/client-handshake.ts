@@ -46,7 +46,7 @@ export interface ClientHandshakeOptions {
   /** Preferred first; by default C255, P256. */
   readonly keyExchanges?: readonly KeyExchangeName[]
   /** What is known of the server already; empty at first. The handshake keeps it up to date. */
-  readonly cached?: CachedServerState
+  readonly cached?: CachedServerState | undefined
   /** UAID. */
   readonly userAgent?: string
 }

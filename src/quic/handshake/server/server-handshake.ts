@@ -86,9 +86,8 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
   sendConfigUpdate(): boolean {
     if (!this.done) return false
     const { host, options } = this
-    host.sendHandshakeMessage(
-      buildServerConfigUpdate(this.accepted!, this.certifiedKey!, host, options).serialize()
-    )
+    const update = buildServerConfigUpdate(this.accepted!, this.certifiedKey!, host, options)
+    host.sendHandshakeMessage(update.serialize())
     return true
   }
 

@@ -31,6 +31,8 @@ export interface EarlyDataPolicy {
    * accepted them too. Otherwise they are rejected for the first `windowSeconds`.
    */
   readonly trustAfterRestart?: boolean | undefined
+  /** The register itself, where several servers of a process share their secrets; the values above are then its own. */
+  readonly nonces?: ClientNonces | undefined
 }
 
 /** What makes {@link ServerHandshakes}. */
@@ -60,7 +62,9 @@ export class ServerHandshakes {
     const random = (length: number): Uint8Array => helper.randomBytes(length)
     const wallSeconds = helper.wallSeconds()
     this.tokens = new SecretSourceAddressTokens(o.tokenSecrets, random)
-    if ((earlyData.accept ?? 'once') === 'once') this.clientNonces = new ClientNonces(wallSeconds, earlyData)
+    if ((earlyData.accept ?? 'once') === 'once') {
+      this.clientNonces = earlyData.nonces ?? new ClientNonces(wallSeconds, earlyData)
+    }
     this.options = {
       configs: new ServerConfigs(configs[0]!),
       proofSource: o.proofSource,
@@ -73,6 +77,11 @@ export class ServerHandshakes {
     }
     this.options.configs.use(configs, wallSeconds)
     if (o.statelessRejects !== false) this.rejector = new StatelessRejector(this.options)
+  }
+
+  /** What the server proposes for connections. */
+  get config(): QuicConfigProposal {
+    return this.o.config
   }
 
   /** The server config that rejections give out. */
