@@ -45,7 +45,10 @@ export interface ShadowedRoute<R> {
   readonly by: readonly R[]
 }
 
-/** @param entries in the order of {@link orderRoutes} */
+/**
+ * Finds routes that no request can reach, because those before them take everything that they would match.
+ * @param entries in the order of {@link orderRoutes}
+ */
 export function findShadowedRoutes<R>(entries: readonly RouteEntry<R>[]): ShadowedRoute<R>[] {
   const covering = new Map<R, Set<R>>()
   const reachable = new Set<R>()

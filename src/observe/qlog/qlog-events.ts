@@ -75,7 +75,10 @@ export function qlogHeader(facts: ObservedConnection, referenceTime: number): ob
   }
 }
 
-/** @param local undefined where the socket is not open yet */
+/**
+ * `connectivity:connection_started`.
+ * @param local undefined where the socket is not open yet
+ */
 export function connectionStarted(facts: ObservedConnection, local: PeerAddress | undefined): QlogFact {
   const { peerAddress: peer } = facts
   const unknown = { address: peer.family === 6 ? '::' : '0.0.0.0', port: 0 }
@@ -94,7 +97,7 @@ export function connectionStarted(facts: ObservedConnection, local: PeerAddress 
   ]
 }
 
-/** @param chosen undefined as long as there is nothing to choose from */
+/** `transport:version_information`: what this side offers or accepts, and what the connection speaks. */
 export function versionInformation(facts: ObservedConnection, chosen: QuicVersion): QlogFact {
   const whose = `${vantagePoint(facts.perspective)}_versions`
   return [
@@ -123,10 +126,12 @@ export function packetEvent(name: 'packet_sent' | 'packet_received', packet: Obs
   ]
 }
 
+/** `transport:packet_dropped`: a datagram of `length` bytes that was of no use. */
 export function packetDropped(reason: string, length: number): QlogFact {
   return ['transport:packet_dropped', { raw: { length }, trigger: reason }]
 }
 
+/** `recovery:packet_lost`. */
 export function packetLost(packetNumber: number): QlogFact {
   return ['recovery:packet_lost', { header: { packet_type: PACKET_TYPE, packet_number: packetNumber } }]
 }
@@ -186,6 +191,7 @@ export function handshakeMessage(owner: 'local' | 'remote', bytes: Uint8Array): 
   }
 }
 
+/** `transport:parameters_set`: the limits that the peer's hello brought. */
 export function parametersSet(config: NegotiatedConfig): QlogFact {
   return [
     'transport:parameters_set',
@@ -201,6 +207,7 @@ export function parametersSet(config: NegotiatedConfig): QlogFact {
   ]
 }
 
+/** `connectivity:connection_state_updated`. */
 export function stateUpdated(state: string, before: string | undefined): QlogFact {
   return ['connectivity:connection_state_updated', { old: before, new: state }]
 }
@@ -210,11 +217,13 @@ export function connectionIdUpdated(before: ConnectionId, after: ConnectionId): 
   return ['connectivity:connection_id_updated', { owner: 'local', old: before.toString(), new: after.toString() }]
 }
 
+/** The peer is reached at another address; qlog has no event of its own for it. */
 export function peerAddressChanged(from: PeerAddress, to: PeerAddress): QlogFact {
   const text = ({ address, port }: PeerAddress): string => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`)
   return ['gquic:peer_address_changed', { old: text(from), new: text(to) }]
 }
 
+/** `connectivity:connection_closed`. */
 export function connectionClosed(error: QuicError, fromPeer: boolean): QlogFact {
   return [
     'connectivity:connection_closed',

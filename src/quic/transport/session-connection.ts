@@ -6,6 +6,7 @@ import type { HandshakeDescription } from '../handshake/handshake.js'
 import type { Micros, PeerAddress, Perspective } from '../types.js'
 import type { QuicVersion } from '../wire/versions/version.js'
 
+/** A connection as its session sees it. */
 export interface SessionConnection {
   readonly perspective: Perspective
   readonly connectionId: ConnectionId
