@@ -11,7 +11,8 @@ import { CaptureError } from './capture-error.js'
 
 const hexBytes = z.string().regex(/^([0-9a-fA-F]{2})*$/, 'expected hexadecimal digits')
 
-const keysSchema = z.object({
+/** Keys of one level as case.json and key logs have them. */
+export const keysSchema = z.object({
   level: z.string(),
   clientKey: hexBytes.optional(),
   clientIv: hexBytes.optional(),
@@ -53,12 +54,22 @@ export interface CapturedDatagram {
   bytes: Buffer
 }
 
+/** The two ends of a client socket's traffic, `host:port`. */
+export interface CapturedEndpoints {
+  readonly client: string
+  readonly server: string
+}
+
 /** An opened capture: what is known beforehand, and the datagrams one by one. */
 export interface Capture {
   readonly name: string
   readonly connections: readonly CapturedConnection[]
   /** Reads the datagrams in order, holding one at a time. Throws CaptureError where the file is damaged. */
   datagrams(): AsyncGenerator<CapturedDatagram>
+  /** Where addresses are known: those of a client socket. */
+  endpoints?(conn: number): CapturedEndpoints | undefined
+  /** What was left out, in words, once all datagrams have been read. */
+  notes?(): string[]
 }
 
 /** Opens a capture directory. Rejects with CaptureError if it is not there or case.json is not what it should be. */
@@ -82,7 +93,7 @@ async function requireDirectory(directory: string): Promise<void> {
   try {
     if ((await stat(directory)).isDirectory()) return
   } catch (error) {
-    throw unreadable(directory, error, 'name a directory that holds case.json and datagrams.jsonl.gz')
+    throw unreadable(directory, error, 'name a pcap or pcapng file, or a directory that holds case.json and datagrams.jsonl.gz')
   }
   throw new CaptureError('CAPTURE_UNREADABLE', `${directory} is no directory: name the one that holds case.json`)
 }
@@ -149,7 +160,8 @@ function parseDatagram(line: string, where: string): CapturedDatagram {
   return { us, from, conn: conn as number, dropped: dropped === true, bytes: Buffer.from(hex as string, 'hex') }
 }
 
-function unreadable(path: string, error: unknown, hint: string): CaptureError {
+/** The error for a file that cannot be read. @param hint what to do instead */
+export function unreadable(path: string, error: unknown, hint: string): CaptureError {
   const code = (error as NodeJS.ErrnoException).code
   const what =
     code === 'ENOENT' || code === 'ENOTDIR' ? 'does not exist'

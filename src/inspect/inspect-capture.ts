@@ -1,6 +1,8 @@
 /**
- * The inspector: reads a capture directory and tells what was said in it. No other tool decrypts Google QUIC.
+ * The inspector: reads a capture directory, or a pcap or pcapng file, and tells what was said in it. No other tool
+ * decrypts Google QUIC.
  */
+import { stat } from 'node:fs/promises'
 import { ConnectionId } from '../quic/connection-id.js'
 import { Perspective } from '../quic/types.js'
 import { DatagramKind, DatagramPeek, peekDatagram } from '../quic/wire/datagram-peek.js'
@@ -10,29 +12,42 @@ import { parseVersionNegotiation } from '../quic/wire/version-negotiation.js'
 import { knownVersionByTag, knownVersions } from '../quic/wire/versions/registry.js'
 import type { QuicVersion } from '../quic/wire/versions/version.js'
 import { openCapture } from './capture.js'
+import { openPacketCapture } from './pcap/packet-capture.js'
 import type { Capture, CapturedDatagram } from './capture.js'
 import { CaptureError } from './capture-error.js'
 import { ConnectionDecoder } from './connection-decoder.js'
+import { readKeyFiles } from './key-file.js'
 import { KeyRing } from './key-ring.js'
 import { formatPacket, publicResetLines } from './packet-text.js'
 import type { PacketSummary } from './packet-text.js'
-import type { Inspection } from './report.js'
+import type { ConnectionReport, Inspection } from './report.js'
 
 /** How to inspect. */
 export interface InspectOptions {
   /** Gets the text of every packet, several lines each, as soon as it is decoded. */
-  onPacket?: (text: string) => void
+  onPacket?: ((text: string) => void) | undefined
+  /** Key logs to decrypt with. */
+  keys?: readonly string[] | undefined
+  /** Of packet capture files: the server's UDP port. */
+  port?: number | undefined
 }
 
 /**
- * Inspects one capture directory, reading it once from front to back.
+ * Inspects one capture directory or packet capture file, reading it once from front to back.
  *
- * Rejects with CaptureError if the directory cannot be read, or if its connections speak a version that is not
- * supported.
+ * Rejects with CaptureError if it cannot be read, or if a directory's connections speak a version that is not supported.
  */
-export async function inspectCapture(directory: string, options: InspectOptions = {}): Promise<Inspection> {
-  const inspector = new Inspector(await openCapture(directory), options)
+export async function inspectCapture(path: string, options: InspectOptions = {}): Promise<Inspection> {
+  const inspector = new Inspector(await openAny(path, options), options)
   return inspector.run()
+}
+
+async function openAny(path: string, { keys = [], port }: InspectOptions): Promise<Capture> {
+  const connections = await readKeyFiles(keys)
+  const isFile = await stat(path).then((found) => !found.isDirectory(), () => false)
+  if (isFile) return openPacketCapture(path, { connections, port })
+  const capture = await openCapture(path)
+  return { ...capture, connections: [...capture.connections, ...connections] }
 }
 
 class Inspector {
@@ -65,12 +80,17 @@ class Inspector {
         case: this.capture.name,
         datagrams: this.datagrams,
         undecryptable: this.undecryptable,
-        connections: [...this.connections.values()].map(connection => connection.report())
+        connections: [...this.connections.values()].map(connection => this.report(connection))
       },
       dropped: this.dropped,
+      notes: this.capture.notes?.() ?? [],
       unsupportedVersions: [...new Set([...this.unsupported.values()].flatMap(labels => [...labels]))],
       problems: [...this.connections.values()].flatMap(connection => connection.problems)
     }
+  }
+
+  private report(connection: ConnectionDecoder): ConnectionReport {
+    return { ...connection.report(), ...this.capture.endpoints?.(connection.conn) }
   }
 
   private take(datagram: CapturedDatagram): void {

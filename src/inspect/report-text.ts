@@ -12,19 +12,21 @@ const HASH_DIGITS = 12
 
 /** The report as text, without a line break at the end. */
 export function formatReport(inspection: Inspection): string {
-  const { report, dropped, unsupportedVersions } = inspection
+  const { report, dropped, notes, unsupportedVersions } = inspection
   const counts = [`${report.datagrams} datagrams`]
   if (dropped > 0) counts.push(`${dropped} not delivered`)
   counts.push(`${report.undecryptable} undecryptable`)
   if (unsupportedVersions.length > 0) counts.push(`some in ${printable(unsupportedVersions.join(', '))}`)
   const lines = [`${printable(report.case)}: ${counts.join(', ')}`]
+  if (notes.length > 0) lines.push(`  other packets: ${notes.join(', ')}`)
   for (const connection of report.connections) lines.push(...connectionLines(connection))
   return lines.join('\n')
 }
 
 function connectionLines(connection: ConnectionReport): string[] {
-  const { conn, connectionId, version, requests, responses } = connection
-  const title = `  connection ${connectionId} (client socket ${conn}), ${version ?? 'no version'}`
+  const { conn, connectionId, client, server, version, requests, responses } = connection
+  const whose = client === undefined ? `client socket ${conn}` : `${client} to ${server}`
+  const title = `  connection ${connectionId} (${whose}), ${version ?? 'no version'}`
   const ids = [...new Set([...requests, ...responses].map(message => message.streamId))].sort((a, b) => a - b)
   if (ids.length === 0) return [`${title}: no HTTP`]
   const table = new Table({

@@ -27,6 +27,9 @@ export interface ResponseReport extends RequestReport {
 export interface ConnectionReport {
   conn: number
   connectionId: string
+  /** Where the capture knows addresses, `host:port`. */
+  client?: string
+  server?: string
   /** The version of the last packet that opened, null if none did. */
   version: string | null
   requests: RequestReport[]
@@ -48,6 +51,8 @@ export interface Inspection {
   report: CaseReport
   /** Datagrams that were recorded but not delivered. */
   dropped: number
+  /** What of the capture was left out, in words. */
+  notes: string[]
   /** Versions named in packets that could not be decoded. */
   unsupportedVersions: string[]
   /** What violated the protocol, one sentence each. */

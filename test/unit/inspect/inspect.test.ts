@@ -241,7 +241,7 @@ describe('a damaged capture', () => {
     expect((await failure('/nowhere/at/all')).message).toContain('/nowhere/at/all does not exist')
     const file = join(capture().directory, 'file')
     writeFileSync(file, '')
-    expect((await failure(file)).message).toContain('is no directory')
+    expect((await failure(file)).message).toContain('neither pcap nor pcapng')
   })
 
   it('without its files', async () => {
@@ -412,7 +412,7 @@ describe('quicgate inspect', () => {
   it('reads the others when one directory is bad, says so in one line and exits with 2', async () => {
     const { out, err, exitCode } = await run('--json', '/nowhere', caseDirectory('chromium56-v36-get-1k'))
     expect(out.trimEnd().split('\n')).toHaveLength(1)
-    expect(err).toBe('error: /nowhere does not exist: name a directory that holds case.json and datagrams.jsonl.gz\n')
+    expect(err).toBe('error: /nowhere does not exist: name a pcap or pcapng file, or a directory that holds case.json and datagrams.jsonl.gz\n')
     expect(exitCode).toBe(2)
   })
 })
