@@ -1,10 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { Cubic } from '../../../src/quic/recovery/cubic.js'
-import { CubicSender } from '../../../src/quic/recovery/cubic-sender.js'
 import { PacketList } from '../../../src/quic/recovery/packet-list.js'
-import { RttStats } from '../../../src/quic/recovery/rtt-stats.js'
+import { Flow, MSS } from '../../helpers/congestion-flow.js'
 
-const MSS = 1460
 const none = new PacketList()
 
 function list(...numbers: number[]): PacketList {
@@ -13,51 +11,9 @@ function list(...numbers: number[]): PacketList {
   return packets
 }
 
-/** A sender with its window kept full. */
-class Flow {
-  now = 1_000_000
-  readonly rtt = new RttStats()
-  readonly sender: CubicSender
-  sent = 0
-  acked = 0
-  inFlight = 0
-
-  constructor(reno = false, windowPackets?: number) {
-    this.sender = new CubicSender(this.rtt, { reno }, windowPackets)
-  }
-
-  fill(): number {
-    let count = 0
-    for (; this.sender.canSend(this.inFlight); count++) {
-      this.sender.onPacketSent(this.now, ++this.sent, MSS, this.inFlight)
-      this.inFlight += MSS
-    }
-    return count
-  }
-
-  ack(count: number, rttMs = 60): void {
-    this.now += rttMs * 1000
-    this.rtt.update(rttMs * 1000, 0)
-    const acked = new PacketList()
-    for (let i = 0; i < count; i++) acked.add(++this.acked, MSS)
-    const prior = this.inFlight
-    this.inFlight -= count * MSS
-    this.sender.onCongestionEvent(this.now, true, prior, acked, none)
-  }
-
-  /** The next `count` packets are lost. */
-  lose(count: number): void {
-    const lost = new PacketList()
-    for (let i = 0; i < count; i++) lost.add(++this.acked, MSS)
-    const prior = this.inFlight
-    this.inFlight -= count * MSS
-    this.sender.onCongestionEvent(this.now, false, prior, none, lost)
-  }
-}
-
 describe('CubicSender', () => {
   it('begins with 32 segments and adds one for each ack in slow start', () => {
-    const flow = new Flow()
+    const flow = Flow.of()
     expect(flow.sender.congestionWindow).toBe(32 * MSS)
     expect(flow.fill()).toBe(32)
     expect(flow.sender.canSend(flow.inFlight)).toBe(false)
@@ -67,7 +23,7 @@ describe('CubicSender', () => {
   })
 
   it('does not grow a window that is not used', () => {
-    const flow = new Flow()
+    const flow = Flow.of()
     flow.sender.onPacketSent(flow.now, 1, MSS, 0)
     flow.inFlight = MSS
     flow.ack(1)
@@ -75,7 +31,7 @@ describe('CubicSender', () => {
   })
 
   it('cuts to 0.85 once for all losses of one window, and reduces proportionally', () => {
-    const flow = new Flow()
+    const flow = Flow.of()
     flow.fill()
     flow.ack(2)
     flow.fill()
@@ -102,7 +58,7 @@ describe('CubicSender', () => {
   })
 
   it('leaves recovery with the first ack for something sent after the cut', () => {
-    const flow = new Flow()
+    const flow = Flow.of()
     flow.fill()
     flow.ack(1)
     flow.lose(1)
@@ -116,11 +72,11 @@ describe('CubicSender', () => {
   })
 
   it('never falls below two segments nor rises above 2000', () => {
-    const flow = new Flow(false, 2)
+    const flow = Flow.of({}, 2)
     flow.fill()
     flow.lose(1)
     expect(flow.sender.congestionWindow).toBe(2 * MSS)
-    const big = new Flow(false, 1999)
+    const big = Flow.of({}, 1999)
     for (let i = 0; i < 3; i++) {
       big.fill()
       big.ack(100, 1)
@@ -129,7 +85,7 @@ describe('CubicSender', () => {
   })
 
   it('restarts from two segments after a real retransmission timeout', () => {
-    const flow = new Flow()
+    const flow = Flow.of()
     flow.fill()
     flow.sender.onRetransmissionTimeout()
     expect(flow.sender.congestionWindow).toBe(2 * MSS)
@@ -138,7 +94,7 @@ describe('CubicSender', () => {
   })
 
   it('leaves slow start when the delay of a round has risen by an eighth', () => {
-    const flow = new Flow()
+    const flow = Flow.of()
     flow.fill()
     for (let i = 0; i < 32; i++) flow.ack(1, 60)
     flow.fill()
@@ -154,7 +110,7 @@ describe('CubicSender', () => {
   })
 
   it('stays in slow start when the delay rises by less than the threshold', () => {
-    const flow = new Flow()
+    const flow = Flow.of()
     flow.fill()
     for (let i = 0; i < 32; i++) flow.ack(1, 60)
     for (let i = 0; i < 70; i++) {
@@ -165,7 +121,7 @@ describe('CubicSender', () => {
   })
 
   it('as Reno, grows half a segment of each of two emulated connections a window', () => {
-    const flow = new Flow(true)
+    const flow = Flow.of({ reno: true })
     flow.fill()
     flow.ack(1)
     flow.lose(1)
@@ -186,7 +142,7 @@ describe('CubicSender', () => {
   })
 
   it('paces at twice the window a round trip in slow start and 1.25 times after it', () => {
-    const flow = new Flow()
+    const flow = Flow.of()
     flow.rtt.update(100_000, 0)
     expect(flow.sender.pacingRate(0)).toBeCloseTo((2 * 32 * MSS) / 100_000)
     flow.fill()
@@ -195,7 +151,7 @@ describe('CubicSender', () => {
   })
 
   it('begins again on another path', () => {
-    const flow = new Flow()
+    const flow = Flow.of()
     flow.fill()
     flow.ack(1)
     flow.lose(1)
