@@ -20,6 +20,7 @@ export class FakeConnection implements SessionConnection {
   readonly connectionId = ConnectionId.fromHex('0123456789abcdef')
   readonly peerAddress = { family: 4, address: '192.0.2.1', port: 4433 } as const
   version: QuicVersion
+  serverName = 'a.example'
   connected = true
   encryptionEstablished = true
   smoothedRtt = 20_000
@@ -40,7 +41,7 @@ export class FakeConnection implements SessionConnection {
     return {
       aead: undefined,
       keyExchange: undefined,
-      serverName: 'a.example',
+      serverName: this.serverName,
       userAgent: undefined,
       certificates: [],
       helloCount: 1,
