@@ -7,6 +7,7 @@ import type { AeadProvider } from '../crypto/protection.js'
 import { QuicError, QuicErrorCode } from '../errors.js'
 import type { CryptoHandshake, HandshakeDescription, HandshakeHost } from '../handshake/handshake.js'
 import type { NegotiatedConfig } from '../handshake/negotiated-config.js'
+import type { CongestionController } from '../recovery/congestion-controller.js'
 import { SentFrameKind, SentFramePool, type SentFrame } from '../recovery/sent-frame.js'
 import { SentPacketManager, type CongestionAlgorithm } from '../recovery/sent-packet-manager.js'
 import { EncryptionLevel, Perspective, sameAddress, type Micros, type PeerAddress, type QuicHelper } from '../types.js'
@@ -251,6 +252,16 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     return this.sentPackets.congestionWindow
   }
 
+  /** What decides how fast it sends, for logs and tests. */
+  get congestionControl(): CongestionController {
+    return this.sentPackets.controller
+  }
+
+  /** Largest UDP payload that it sends now, bytes. */
+  get maxPacketLength(): number {
+    return this.sender.assembler.maxPacketLength
+  }
+
   get stats(): ConnectionStats {
     const { sender, receiver } = this
     return {
@@ -424,10 +435,10 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     this.receiver.setVersion(version)
     this.cryptoSend.setPerLevel(version.traits.cryptoFrames)
     this.cryptoReceiver.setVersion(version.traits)
-    this.session.onVersionNegotiated()
     this.sentPackets.neuterUnencryptedPackets()
     this.cryptoSend.retransmitAll()
     this.handshake.onVersionNegotiated()
+    this.session.onVersionNegotiated()
     this.applyClientOptions(this.o.connectionOptions ?? [])
   }
 
