@@ -229,9 +229,11 @@ class FetchExchange implements RequestStreamHandler {
   }
 
   onClose(): void {
+    // With everything read the stream closes before a slow sink has taken the rest.
+    if (this.endSeen || this.stream?.readEnded === true) return
     const error = this.connection.session.closeError
     if (error !== undefined) this.fail(explainConnectionError(error, this.connection.context))
-    else if (!this.done && this.stream?.readEnded !== true) this.fail(explainReset(0, this.headers !== undefined))
+    else this.fail(explainReset(0, this.headers !== undefined))
   }
 
   private abort(): void {

@@ -196,7 +196,8 @@ export class Exchange implements StreamRequest<QuicSpdyClientSession>, RequestSt
   onClose(): void {
     const { session } = this.stream!
     this.context.pool.release(session as QuicSpdyClientSession)
-    if (this.done) return
+    // With everything read the stream closes before a slow local socket has taken the rest.
+    if (this.done || this.writer.receivedAll) return
     if (safeMethods.has(this.request.method!) && this.retry()) return
     const error = session.closeError
     if (error === undefined) this.fail(explainReset(0, this.writer.started), 'gateway_lost')

@@ -66,6 +66,11 @@ export class ResponseWriter {
     return this.source !== undefined
   }
 
+  /** Whether the whole response was taken from the stream; the local socket may still have to take the end of it. */
+  get receivedAll(): boolean {
+    return this.endSeen
+  }
+
   /** Sends status and headers. Reports a failure instead if they are malformed. */
   begin(headers: HeaderList, fin: boolean, source: BodySource): void {
     const status = Number(headerValue(headers, ':status'))
@@ -108,7 +113,8 @@ export class ResponseWriter {
   pump(): void {
     if (this.ended || this.source === undefined) return
     if (!this.blocked) this.copy(this.source)
-    if (this.ended || this.blocked || !(this.endSeen || this.source.readEnded)) return
+    if (this.source.readEnded) this.endSeen = true
+    if (this.ended || this.blocked || !this.endSeen) return
     if (this.left !== Infinity && this.left > 0) {
       this.fail(malformedResponse(`${this.left} bytes of the body are missing`))
       return

@@ -3,6 +3,8 @@
  */
 import { request as httpRequest } from 'node:http'
 import type { IncomingMessage, RequestOptions } from 'node:http'
+import { connect as connectTcp } from 'node:net'
+import { getDefaultHighWaterMark } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { HookedClientSession } from '../../../src/client/hooked-client-session.js'
 import { Exchange } from '../../../src/forwarder/exchange.js'
@@ -221,6 +223,35 @@ describe('an exchange', () => {
     response.destroy()
     await expect.poll(() => rig.records.map(({ outcome }) => outcome)).toEqual(['client_gone'])
     await expect.poll(() => stream!.log).toContain(`reset ${QuicRstStreamErrorCode.STREAM_CANCELLED}`)
+  })
+})
+
+describe('a local client that is slow at the end', () => {
+  it.each(['the stream', 'the connection'])('gets the whole response although %s is closed by then', async (what) => {
+    // The last piece of the body is the one that fills the local socket's buffer.
+    const size = getDefaultHighWaterMark(false)
+    rig.answer = (stream) => ok(stream, 'x'.repeat(size))
+    const { host, port } = rig['local'].address
+    // A response queued behind another one on its connection is not taken until that one is done.
+    let first: Message | undefined
+    const socket = connectTcp(port, host)
+    let text = ''
+    socket.on('data', (piece) => (text += piece.toString('latin1')))
+    const answer = rig.answer
+    rig.answer = (stream, link) => {
+      if (stream.headers!.some(([, value]) => value === '/first')) first = stream
+      else answer(stream, link)
+    }
+    socket.write('GET /first HTTP/1.1\r\nHost: a\r\n\r\nGET /second HTTP/1.1\r\nHost: a\r\n\r\n')
+    await expect.poll(() => first).toBeDefined()
+    await expect.poll(() => rig.links[0]!.server.made.size).toBe(2)
+    await expect.poll(() => [...rig.links[0]!.server.made.values()][1]!.log).toContain('close')
+    ok(first!, 'first')
+    await expect.poll(() => text).toContain('first')
+    if (what === 'the connection') rig.links[0]!.client.fail(new QuicError(QuicErrorCode.PUBLIC_RESET, 'gone'))
+    await expect.poll(() => text.split('x').length - 1).toBeGreaterThanOrEqual(size)
+    expect(rig.records.map(({ outcome }) => outcome)).toEqual(['ok', 'ok'])
+    socket.destroy()
   })
 })
 
