@@ -133,6 +133,10 @@ export class FakeHost implements HandshakeHost {
     this.sent.push({ message, bytes, level: this.sendLevel })
     this.outbox.push({ bytes, level: this.sendLevel })
   }
+  cryptoLimit = 0
+  raiseCryptoLimit(bytes: number): void {
+    this.cryptoLimit = bytes
+  }
   setSealer(level: EncryptionLevel, sealer: PacketSealer): void {
     this.events.push(`sealer ${level}`)
     this.sealers.set(level, sealer as SpyKey)

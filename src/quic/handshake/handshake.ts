@@ -27,6 +27,8 @@ export interface HandshakeHost {
 
   /** Queues one whole crypto message at the send level of this moment. */
   sendHandshakeMessage(message: Uint8Array): void
+  /** The peer takes this many bytes on its crypto stream, as its hello says of all its streams. */
+  raiseCryptoLimit(bytes: number): void
   /** Gives the key that protects packets sent at `level`. */
   setSealer(level: EncryptionLevel, sealer: PacketSealer): void
   /** The level of everything queued or sent from now on (crypto data keeps the level at which it was queued). */

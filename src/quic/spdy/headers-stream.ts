@@ -80,6 +80,11 @@ export class QuicHeadersStream extends QuicStream implements Http2FrameVisitor, 
     }
   }
 
+  /** Whether it has anything to send, or had. */
+  get hasWritten(): boolean {
+    return this.sendBuffer.writtenOffset > 0
+  }
+
   /** Queues a header block. A client's carries the stream's SPDY priority, a server's must not (§5.2). */
   writeHeaders(streamId: number, headers: HeaderList, fin: boolean, priority: number): void {
     const block = this.encoder.encode(headers)

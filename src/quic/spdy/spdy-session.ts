@@ -49,9 +49,19 @@ export abstract class QuicSpdySession extends QuicSession implements SpdyStreamS
     return new QuicHeadersStream(headersStreamId, this, this, this.maxHeaderListSize)
   }
 
-  /** Versions differ in which stream carries the headers. It has carried nothing yet. */
+  /**
+   * Versions differ in which stream carries the headers. If it has carried any, they were sent ahead of the server's
+   * first word, and the new version must not differ in that.
+   *
+   * @throws QuicError INVALID_VERSION if it does: requests have numbers that they could not have
+   */
   override onVersionNegotiated(): void {
     super.onVersionNegotiated()
+    if (this.headersStream.hasWritten) {
+      if (this.headersStream.id === this.connection.version.traits.headersStreamId) return
+      const details = 'the server no longer speaks the version in which requests were sent; try again'
+      throw new QuicError(QuicErrorCode.INVALID_VERSION, details)
+    }
     this.headersStream = this.createHeadersStream()
     this.staticStream = this.headersStream
   }

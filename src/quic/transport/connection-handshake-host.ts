@@ -87,6 +87,10 @@ export class ConnectionHandshakeHost implements HandshakeHost {
     this.connection.wake()
   }
 
+  raiseCryptoLimit(bytes: number): void {
+    this.crypto.raiseLimit(bytes)
+  }
+
   setSealer(level: EncryptionLevel, sealer: PacketSealer): void {
     this.sender.assembler.setSealer(level, sealer)
   }

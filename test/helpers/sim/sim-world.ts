@@ -82,6 +82,8 @@ interface Arrival {
   readonly to: Party
   readonly from: PeerAddress
   readonly bytes: Uint8Array
+  /** To a client: the port that it was sent to, where the client may no longer be. */
+  readonly port: number
 }
 
 /** One client: its connection, its session, and what passed on its path. */
@@ -89,6 +91,10 @@ export class SimClient<S extends ConnectionVisitor> {
   datagramsSent = 0
   datagramsReceived = 0
   bytesReceived = 0
+  /** Largest datagram that arrived, bytes. */
+  largestReceived = 0
+  /** Where the server sees it; see {@link move}. */
+  seenAt: PeerAddress
 
   constructor(
     readonly connection: QuicConnection,
@@ -96,7 +102,17 @@ export class SimClient<S extends ConnectionVisitor> {
     readonly address: PeerAddress,
     readonly up: Path,
     readonly down: Path
-  ) {}
+  ) {
+    this.seenAt = address
+  }
+
+  /**
+   * From now on its datagrams come from elsewhere, as when a NAT forgets a mapping; what is under way to the old port, or
+   * is sent there, is lost. The port has to be a new one.
+   */
+  move(to: PeerAddress): void {
+    this.seenAt = to
+  }
 
   /** The server's end of the connection, while it has one. */
   serverSide(world: SimWorld): QuicConnection | undefined {
@@ -123,7 +139,10 @@ export class SimWorld {
   private readonly buffer = new Uint8Array(TRANSMIT_BUFFER_SIZE)
   private readonly aeadProvider = new NodeAeadProvider()
   private readonly helper: QuicHelper
+  private spoken: readonly QuicVersion[] | undefined
   private turnsAtThisTime = 0
+  /** Where the server sees datagrams come from: a translator of addresses on the way. Ports have to stay. */
+  rewriteSource: (from: PeerAddress) => PeerAddress = (from) => from
 
   constructor(private readonly o: SimWorldOptions) {
     this.random = new SeededRandom(o.seed)
@@ -196,8 +215,13 @@ export class SimWorld {
     for (const connection of this.dispatcher.connections()) connection.sendConfigUpdate()
   }
 
+  /** What the server speaks from its next {@link restartServer} on. */
+  speak(versions: readonly QuicVersion[]): void {
+    this.spoken = versions
+  }
+
   private get versions(): readonly QuicVersion[] {
-    return this.o.versions ?? supportedVersions
+    return this.spoken ?? this.o.versions ?? supportedVersions
   }
 
   /** Times and sizes of every datagram sent and delivered so far, as one hash. */
@@ -274,7 +298,7 @@ export class SimWorld {
 
   /** Sends bytes to the server from anywhere, as an attacker may; they arrive at once. */
   inject(from: PeerAddress, bytes: Uint8Array): void {
-    this.queue.add(this.now, { to: this.server, from, bytes })
+    this.queue.add(this.now, { to: this.server, from, bytes, port: 0 })
   }
 
   /** The next thing that happens; false if nothing does before `end`. */
@@ -299,14 +323,16 @@ export class SimWorld {
     }
   }
 
-  private deliver({ to, from, bytes }: Arrival): void {
+  private deliver({ to, from, bytes, port }: Arrival): void {
     this.note('arrive', to.address.port, bytes.length)
     const client = this.clients.find((candidate) => candidate.address === to.address)
     if (client !== undefined) {
+      if (client.seenAt.port !== port) return
+      client.largestReceived = Math.max(client.largestReceived, bytes.length)
       client.datagramsReceived++
       client.bytesReceived += bytes.length
     }
-    to.endpoint.handleDatagram(this.now, from, bytes)
+    to.endpoint.handleDatagram(this.now, to === this.server ? this.rewriteSource(from) : from, bytes)
   }
 
   /** What a driver does after each batch of datagrams. */
@@ -326,17 +352,17 @@ export class SimWorld {
 
   private sendDatagram(from: Party, to: PeerAddress, bytes: Uint8Array): void {
     this.note('send', from.address.port, bytes.length)
-    const peer = from === this.server ? to : from.address
-    const index = this.clients.findIndex((c) => c.address.port === peer.port && c.address.address === peer.address)
-    // Answers to injected datagrams go nowhere.
+    const down = from === this.server
+    const index = this.clients.findIndex((c) => (down ? c.seenAt.port === to.port : c.address === from.address))
+    // Answers to injected datagrams, and to where a client was, go nowhere.
     if (index < 0) return
     const client = this.clients[index]!
-    const down = from === this.server
+    const source = down ? from.address : client.seenAt
     if (!down) client.datagramsSent++
     const target = down ? this.parties[index + 1]! : this.server
     const path = down ? client.down : client.up
     path.send(this.now, bytes, (packet) => {
-      this.queue.add(packet.at, { to: target, from: from.address, bytes: packet.bytes })
+      this.queue.add(packet.at, { to: target, from: source, bytes: packet.bytes, port: to.port })
     })
   }
 

@@ -24,6 +24,8 @@ export interface SavedServerState {
   chloHash: string
   /** A SignedCertificateTimestampList; empty if there is none. */
   timestamps: string
+  /** The version of the last connection; empty if unknown. */
+  version: string
 }
 
 /** The state for one server. Times are seconds since the UNIX epoch. */
@@ -38,6 +40,8 @@ export class CachedServerState {
   private valid = false
   private token: Uint8Array = none
   private readonly serverNonces: Uint8Array[] = []
+  /** The label of the version of the last connection; undefined before the first. */
+  version: string | undefined
   /** Called after whatever is to be kept has changed. */
   onChange: (() => void) | undefined
 
@@ -121,6 +125,7 @@ export class CachedServerState {
   clear(): void {
     this.clearProof()
     this.token = none
+    this.version = undefined
     this.forgetServerConfig()
   }
 
@@ -134,7 +139,8 @@ export class CachedServerState {
       chain: this.certificates.map(toText),
       signature: toText(this.proof),
       chloHash: toText(this.hash),
-      timestamps: toText(this.sct)
+      timestamps: toText(this.sct),
+      version: this.version ?? ''
     }
   }
 
@@ -144,11 +150,11 @@ export class CachedServerState {
    * @returns undefined if it is damaged
    */
   static restore(saved: unknown): CachedServerState | undefined {
-    const { serverConfig, expirySeconds, sourceAddressToken, chain, signature, chloHash, timestamps } = (saved ??
-      {}) as Record<keyof SavedServerState, unknown>
-    const texts = [serverConfig, sourceAddressToken, signature, chloHash, timestamps]
+    const values = (saved ?? {}) as Record<keyof SavedServerState, unknown>
+    const { chain, expirySeconds, version } = values
+    const texts = [values.serverConfig, values.sourceAddressToken, values.signature, values.chloHash, values.timestamps]
     const sound = texts.every(isText) && Array.isArray(chain) && chain.every(isText) && Number.isFinite(expirySeconds)
-    if (!sound || chain.length > MAX_CHAIN_CERTIFICATES) return undefined
+    if (!sound || !isText(version) || chain.length > MAX_CHAIN_CERTIFICATES) return undefined
     const state = new CachedServerState()
     const [configBytes, token, proof, hash, sct] = texts.map(fromText) as [Buffer, Buffer, Buffer, Buffer, Buffer]
     try {
@@ -163,6 +169,7 @@ export class CachedServerState {
     state.proof = proof
     state.hash = hash
     state.sct = sct
+    state.version = version === '' ? undefined : version
     return state
   }
 

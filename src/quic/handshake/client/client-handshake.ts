@@ -141,7 +141,10 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
 
   /** Keys are made for a version; the hello itself stays as it is. */
   onVersionNegotiated(): void {
-    if (this.state === 'full sent') this.installInitialKeys(this.pending!.agreement, this.pending!.context)
+    this.cached.version = this.host.version.label
+    if (this.state !== 'full sent') return
+    this.installInitialKeys(this.pending!.agreement, this.pending!.context)
+    if (!this.established) this.establish()
   }
 
   private onMessage(message: HandshakeMessage, level: EncryptionLevel): void {
@@ -199,7 +202,10 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     const { chlo, agreement } = this.fillFullHello(preferences)
     const { aead } = agreement
     this.state = 'full sent'
-    if (this.helloCount === 1 && agreement.serverNonce.length === 0) this.earlyData = 'offered'
+    // Requests do not go ahead where the server is likely to want another version first: it might number them otherwise.
+    const versionKnown = this.cached.version === undefined || this.cached.version === host.version.label
+    const early = this.helloCount > 1 || versionKnown || host.receivedVersionTags !== undefined
+    if (this.helloCount === 1 && agreement.serverNonce.length === 0 && early) this.earlyData = 'offered'
     this.chosen = { aead, keyExchange: agreement.keyExchange.name }
     this.certificates = this.announced = this.cached.chain
     const context = {
@@ -210,8 +216,12 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     }
     this.send(chlo)
     this.installInitialKeys(agreement, context)
+    if (early) this.establish()
+  }
+
+  private establish(): void {
     this.established = true
-    host.onEncryptionEstablished()
+    this.host.onEncryptionEstablished()
   }
 
   private installInitialKeys(agreement: ClientKeyAgreement, context: PendingHello['context']): void {
@@ -302,6 +312,7 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     const { agreement, context, initial } = this.pending!
     const { aead, keyExchange, clientNonce, serverNonce } = agreement
     this.checkVersions(shlo)
+    cached.version = host.version.label
     const token = shlo.get(Tag.STK)
     if (token !== undefined) cached.sourceAddressToken = token
     const nonce = shlo.get(Tag.SNO)
@@ -325,6 +336,7 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     if (host.version.traits.diversification && initial.serverKeyKnown) initial.announce(EncryptionLevel.Initial)
     levelKeys.announce(EncryptionLevel.ForwardSecure)
     host.setSendLevel(EncryptionLevel.ForwardSecure)
+    if (!this.established) this.establish()
     this.state = 'complete'
     if (this.earlyData === 'offered') this.earlyData = 'accepted'
     this.pending = undefined

@@ -137,6 +137,8 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
     this.serverName = checked.serverName
     this.userAgent = message.text(Tag.UAID)
     this.certifiedKey = checked.certifiedKey
+    // A rejection with a long chain must not wait for a window that only an accepted hello would open.
+    if (message.get(Tag.SFCW)?.length === 4) this.host.raiseCryptoLimit(message.uint32(Tag.SFCW)!)
     const early = this.helloCount === 1 && message.has(Tag.PUBS) && (message.get(Tag.SNO)?.length ?? 0) === 0
     if (checked.config === undefined || checked.reasons.length > 0) {
       if (early) this.earlyData = 'rejected'
