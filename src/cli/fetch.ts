@@ -19,10 +19,12 @@ import type { QuicVersion } from '../quic/wire/versions/version.js'
 import { collectHeader, parseConnect, parseDuration, parseHttpsUrl, parseInteger, parseMethod } from './arguments.js'
 import { fileSink, NullSink, TurnSink } from './fetch-output.js'
 import type { WritableSink } from './fetch-output.js'
+import { createRecorder, keylogOption, qlogOption } from './observe-options.js'
+import type { ObserveFlags } from './observe-options.js'
 import { CliError, ExitCode, note, reportError, say, warn } from './output.js'
 import { parseVersions } from './versions.js'
 
-interface FetchFlags {
+interface FetchFlags extends ObserveFlags {
   connect?: HostPort
   quicVersion?: QuicVersion[]
   method?: string
@@ -61,6 +63,8 @@ export function registerFetch(program: Command): void {
     .option('--json', 'print one line of JSON for each URL instead of the body')
     .option('--timeout <time>', 'give a request up after this time, connecting included', parseDuration)
     .option('--connect-timeout <time>', 'give connecting up after this time', parseDuration, 10_000)
+    .addOption(keylogOption())
+    .addOption(qlogOption())
     .action(async (urls: URL[], flags: FetchFlags) => {
       process.exitCode = await fetchAll(urls, flags)
     })
@@ -82,9 +86,11 @@ async function fetchAll(urls: URL[], flags: FetchFlags): Promise<ExitCode> {
   const outputs = outputPaths(urls, flags.output)
   const body = bodyOf(flags.data)
   if (flags.insecure === true) warn('--insecure: any certificate is accepted, so anybody can pose as the server')
+  const recorder = createRecorder(flags, {}, warn)
   const connections = new OriginConnections({
     verifier: createVerifier(flags),
     versions: flags.quicVersion ?? supportedVersions,
+    observe: recorder.observe,
     connect: flags.connect,
     connectTimeoutMs: flags.connectTimeout,
     transport: flags.forceHol === true ? { forceHolBlocking: true } : undefined,
@@ -107,6 +113,7 @@ async function fetchAll(urls: URL[], flags: FetchFlags): Promise<ExitCode> {
   }
   await Promise.all(Array.from({ length: Math.min(flags.parallel, jobs.length) }, work))
   await connections.close()
+  recorder.close()
   return worst
 }
 

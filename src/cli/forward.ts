@@ -11,10 +11,12 @@ import { Forwarder } from '../forwarder/forwarder.js'
 import { createLogger } from '../observe/logger.js'
 import type { QuicVersion } from '../quic/wire/versions/version.js'
 import { parseConnect, parseHttpsUrl, parseListen } from './arguments.js'
+import { createRecorder, keylogOption, qlogOption } from './observe-options.js'
+import type { ObserveFlags } from './observe-options.js'
 import { CliError, closeOnSignal, warn } from './output.js'
 import { parseVersions } from './versions.js'
 
-interface ForwardFlags {
+interface ForwardFlags extends ObserveFlags {
   config?: string
   listen?: HostPort
   to?: URL
@@ -40,15 +42,21 @@ export function registerForward(program: Command): void {
     .option('--quic-version <list>', 'versions to offer, preferred first, such as Q036,Q035', parseVersions)
     .option('--authority <host>', "host that requests are for, instead of the client's Host")
     .option('--check', 'check the configuration and exit')
+    .addOption(keylogOption())
+    .addOption(qlogOption())
     .action(async (flags: ForwardFlags) => {
       const config = configOf(flags)
       if (flags.check === true) return
       const logger = createLogger({ level: config.log.level })
       if (config.gateway.insecure) warn('--insecure: any certificate is accepted, so anybody can pose as the gateway')
-      const forwarder = await Forwarder.start(config, logger)
+      const recorder = createRecorder(flags, config, (problem) => logger.warn(problem))
+      const forwarder = await Forwarder.start(config, logger, recorder.observe)
       const { href } = config.gateway.url
       logger.info(`listening on http://${formatHostPort(forwarder.address)}, carrying requests to ${href}`)
-      closeOnSignal(() => forwarder.close(), config.timeouts.drain + 5_000)
+      closeOnSignal(async () => {
+        await forwarder.close()
+        recorder.close()
+      }, config.timeouts.drain + 5_000)
     })
 }
 

@@ -8,12 +8,14 @@ import { Gateway } from '../gateway/gateway.js'
 import { RouteTable } from '../gateway/route-table.js'
 import { createLogger } from '../observe/logger.js'
 import type { LogLevel } from '../observe/logger.js'
+import { createRecorder, keylogOption, qlogOption } from './observe-options.js'
+import type { ObserveFlags } from './observe-options.js'
 import { CliError, closeOnSignal, say } from './output.js'
 
 /** Time beyond the drain timeout for connections to be closed before the process ends by force. */
 const CLOSE_MARGIN_MS = 5_000
 
-interface GatewayFlags {
+interface GatewayFlags extends ObserveFlags {
   config: string
   check?: boolean
   explain?: string
@@ -37,6 +39,8 @@ export function registerGateway(program: Command): void {
       new Option('--log-level <level>', 'wins over the configuration')
         .choices(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
     )
+    .addOption(keylogOption())
+    .addOption(qlogOption())
     .action(async (flags: GatewayFlags) => {
       if (flags.printSchema !== undefined) {
         const schema = flags.printSchema === 'gateway' ? gatewayJsonSchema() : routeFileJsonSchema()
@@ -46,16 +50,18 @@ export function registerGateway(program: Command): void {
       const config = loadGatewayConfig(flags.config)
       if (flags.explain !== undefined) explain(config, flags.explain)
       else if (flags.check === true) say(summary(config))
-      else await run(config, flags.logLevel)
+      else await run(config, flags)
     })
 }
 
-async function run(config: GatewayConfig, logLevel: LogLevel | undefined): Promise<void> {
-  const logger = createLogger({ level: logLevel ?? config.log.level })
-  const gateway = await Gateway.start(config, logger)
+async function run(config: GatewayConfig, flags: GatewayFlags): Promise<void> {
+  const logger = createLogger({ level: flags.logLevel ?? config.log.level })
+  const recorder = createRecorder(flags, config, (problem) => logger.warn(problem))
+  const gateway = await Gateway.start(config, logger, recorder.observe)
   closeOnSignal(async () => {
     logger.info({ connections: gateway.connectionCount, drainMs: config.drainTimeout }, 'stopping')
     await gateway.close({ drainMs: config.drainTimeout })
+    recorder.close()
     logger.info('stopped')
   }, config.drainTimeout + CLOSE_MARGIN_MS)
 }

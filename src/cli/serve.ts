@@ -11,10 +11,12 @@ import type { QuicVersion } from '../quic/wire/versions/version.js'
 import { FileServer } from '../serve/file-server.js'
 import type { ServedRequest } from '../serve/serve-stream.js'
 import { parseListen } from './arguments.js'
-import { CliError, closeOnSignal, say } from './output.js'
+import { createRecorder, keylogOption, qlogOption } from './observe-options.js'
+import type { ObserveFlags } from './observe-options.js'
+import { CliError, closeOnSignal, say, warn } from './output.js'
 import { parseVersions } from './versions.js'
 
-interface ServeFlags {
+interface ServeFlags extends ObserveFlags {
   listen: HostPort
   cert: string
   key: string
@@ -38,21 +40,28 @@ export function registerServe(program: Command): void {
     .option('--files', 'it holds plain files (found out if not said)')
     .option('--quic-version <list>', 'versions to accept, such as Q036,Q035', parseVersions)
     .option('--quiet', 'no line for each request')
+    .addOption(keylogOption())
+    .addOption(qlogOption())
     .action(async (flags: ServeFlags) => {
       const key = certifiedKeyFromPem(readPem('--cert', flags.cert), readPem('--key', flags.key))
+      const recorder = createRecorder(flags, {}, warn)
       const server = await FileServer.start({
         ...flags.listen,
         root: flags.root,
         recorded: flags.recorded === true ? true : flags.files === true ? false : undefined,
         proofSource: new StaticProofSource([key]),
         versions: flags.quicVersion,
+        observe: recorder.observe,
         onRequest:
           flags.quiet === true ? undefined : (request, { version }) => say(requestLine(request, version.label))
       })
       const { content, address } = server
       const what = content.kind === 'recorded' ? `${content.responses.size} recorded responses` : 'files'
       say(`serving ${what} of ${flags.root} on UDP ${formatHostPort({ host: address.address, port: address.port })}`)
-      closeOnSignal(() => server.close(1_000))
+      closeOnSignal(async () => {
+        await server.close(1_000)
+        recorder.close()
+      })
     })
 }
 

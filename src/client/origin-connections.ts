@@ -4,6 +4,7 @@
 import { QuicClient } from '../endpoint/client.js'
 import type { TransportOptions } from '../endpoint/transport-options.js'
 import type { ProofVerifier } from '../quic/crypto/proof.js'
+import type { ObserveConnection } from '../quic/transport/observer.js'
 import type { QuicVersion } from '../quic/wire/versions/version.js'
 import type { QuicSpdyClientSession } from '../quic/spdy/spdy-client-session.js'
 import { explainConnectionError, explainDialError } from './failure.js'
@@ -17,6 +18,8 @@ export interface OriginConnectionsOptions {
   readonly connect?: { readonly host: string; readonly port: number }
   readonly connectTimeoutMs: number
   readonly transport?: TransportOptions
+  /** Sees what each connection does. */
+  readonly observe?: ObserveConnection | undefined
   /** Whether to let servers push responses, for later requests to claim. They are told not to if false. */
   readonly push: boolean
 }
@@ -111,6 +114,7 @@ export class OriginConnections {
         versions,
         transport,
         connectTimeoutMs,
+        observe: this.options.observe,
         createSession: (connection) => new HookedClientSession(connection, hooks, transport, push ? 'accept' : 'disable')
       })
       const connectMs = performance.now() - startedAt

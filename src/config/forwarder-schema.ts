@@ -7,6 +7,7 @@ import { supportedVersions } from '../quic/wire/versions/registry.js'
 import type { ConfigProblem } from './config-error.js'
 import { ConfigError } from './config-error.js'
 import { loadYaml } from './load-yaml.js'
+import { observeFields, resolveObserved } from './observe-schema.js'
 import type { HostPort } from './values.js'
 import { duration, hostPort, oneOrMore, parseHostPort } from './values.js'
 
@@ -68,6 +69,7 @@ export const forwarderSchema = z.strictObject({
       longest: duration(10, 600_000).default(30_000).describe('longest pause between attempts to connect')
     })
     .prefault({}),
+  ...observeFields,
   maxWaiting: z.int().min(0).max(100_000).default(1024).describe('how many requests may wait at a time'),
   log: z
     .strictObject({
@@ -99,7 +101,8 @@ export function loadForwarderConfig(file: string, environment: NodeJS.ProcessEnv
   }
   if (problems.length > 0) throw new ConfigError(problems)
   const base = dirname(file)
-  return { ...value, gateway: { ...value.gateway, ca: value.gateway.ca?.map((path) => resolve(base, path)) } }
+  const observed = resolveObserved(value, base)
+  return { ...value, ...observed, gateway: { ...value.gateway, ca: value.gateway.ca?.map((path) => resolve(base, path)) } }
 }
 
 /** The configuration that flags alone make: the schema's defaults around them. */

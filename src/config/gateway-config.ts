@@ -11,6 +11,7 @@ import type { ConfigProblem } from './config-error.js'
 import { gatewaySchema } from './gateway-schema.js'
 import type { GatewayFile, ListenerDefinition } from './gateway-schema.js'
 import { tryLoadYaml } from './load-yaml.js'
+import { resolveObserved } from './observe-schema.js'
 import { loadRoutes, orderAndCheck } from './route-files.js'
 import type { Route } from './route-files.js'
 import type { RouteEntry } from './route-order.js'
@@ -66,8 +67,9 @@ export function loadGatewayConfig(file: string, environment: NodeJS.ProcessEnv =
   const entries = orderAndCheck(routes, problems)
   if (problems.length > 0) throw new ConfigError(problems)
   const stateDir = value.stateDir === undefined ? undefined : resolve(base, value.stateDir)
+  const observed = resolveObserved(value, base)
   const stateDirAt = { file: source.file, ...source.position(['stateDir']) }
-  return { ...value, file: source.file, listeners, routes, entries, stateDir, stateDirAt }
+  return { ...value, ...observed, file: source.file, listeners, routes, entries, stateDir, stateDirAt }
 }
 
 function loadListener(

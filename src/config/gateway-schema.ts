@@ -2,6 +2,7 @@
 import ipaddr from 'ipaddr.js'
 import { z } from 'zod'
 import { supportedVersions } from '../quic/wire/versions/registry.js'
+import { observeFields } from './observe-schema.js'
 import { upstreamDefaultsSchema } from './upstream-schema.js'
 import { duration, hostPort, oneOrMore, size, tokenPattern } from './values.js'
 
@@ -97,6 +98,7 @@ export const gatewaySchema = z.strictObject({
   handshake: handshakeSchema.prefault({}),
   drainTimeout: duration(0, 3_600_000).prefault('10s')
     .describe('how long running requests may take when the gateway stops'),
+  ...observeFields,
   log: z
     .strictObject({
       level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),

@@ -12,6 +12,7 @@ import type { HostPort } from '../config/values.js'
 import { QuicClient } from '../endpoint/client.js'
 import { supportedVersions, versionByLabel } from '../quic/wire/versions/registry.js'
 import type { QuicSpdyClientSession } from '../quic/spdy/spdy-client-session.js'
+import type { ObserveConnection } from '../quic/transport/observer.js'
 import type { QuicVersion } from '../quic/wire/versions/version.js'
 import { Exchange } from './exchange.js'
 import type { ExchangeContext, ExchangeRecord } from './exchange.js'
@@ -41,7 +42,7 @@ export class Forwarder {
    * Listens and begins to connect; does not wait for the gateway. Rejects with the system's error if it cannot listen,
    * with CertificateError if a CA file cannot be used.
    */
-  static async start(config: ForwarderConfig, logger: Logger): Promise<Forwarder> {
+  static async start(config: ForwarderConfig, logger: Logger, observe?: ObserveConnection): Promise<Forwarder> {
     const context = failureContextOf(config)
     const hooks: ClientSessionHooks = {
       onCanOpenStream: (session) => pool.release(session),
@@ -49,7 +50,7 @@ export class Forwarder {
       // Requests for any host go to the gateway, so it may answer any of them in advance.
       isAuthorized: () => true
     }
-    const dial = dialer(config, hooks)
+    const dial = dialer(config, hooks, observe)
     const pool: GatewayConnection<QuicSpdyClientSession> = new GatewayConnection({
       dial,
       context,
@@ -133,7 +134,11 @@ function versionsOf(labels: readonly string[] | undefined): readonly QuicVersion
   return labels === undefined ? supportedVersions : labels.map((label) => versionByLabel(label)!)
 }
 
-function dialer(config: ForwarderConfig, hooks: ClientSessionHooks): (signal: AbortSignal) => Promise<QuicClient> {
+function dialer(
+  config: ForwarderConfig,
+  hooks: ClientSessionHooks,
+  observe: ObserveConnection | undefined
+): (signal: AbortSignal) => Promise<QuicClient> {
   const { gateway, timeouts } = config
   const verifier = createVerifier({ ca: gateway.ca, insecure: gateway.insecure })
   const versions = versionsOf(gateway.versions)
@@ -148,6 +153,7 @@ function dialer(config: ForwarderConfig, hooks: ClientSessionHooks): (signal: Ab
       transport,
       connectTimeoutMs: timeouts.connect,
       signal,
+      observe,
       createSession: (connection) => new HookedClientSession(connection, hooks, transport)
     })
 }

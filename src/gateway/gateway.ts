@@ -12,6 +12,7 @@ import { systemHelper } from '../endpoint/system.js'
 import { sessionOptions } from '../endpoint/transport-options.js'
 import type { TransportOptions } from '../endpoint/transport-options.js'
 import type { Logger } from '../observe/logger.js'
+import type { ObserveConnection } from '../quic/transport/observer.js'
 import { StaticProofSource } from '../quic/crypto/proof.js'
 import { ClientNonces } from '../quic/handshake/server/strike-register.js'
 import { LoggerAccessLog } from './access-log.js'
@@ -43,7 +44,8 @@ export class Gateway {
 
   private constructor(
     private readonly config: GatewayConfig,
-    private readonly logger: Logger
+    private readonly logger: Logger,
+    private readonly observe: ObserveConnection | undefined
   ) {
     this.upstreams = new UpstreamPools(config.upstreams)
     this.context = {
@@ -61,8 +63,8 @@ export class Gateway {
    * Opens every listener, or none.
    * @throws ConfigError if an address cannot be listened at, or secrets cannot be kept
    */
-  static async start(config: GatewayConfig, logger: Logger): Promise<Gateway> {
-    const gateway = new Gateway(config, logger)
+  static async start(config: GatewayConfig, logger: Logger, observe?: ObserveConnection): Promise<Gateway> {
+    const gateway = new Gateway(config, logger, observe)
     const secrets = gateway.keepSecrets()
     gateway.warnOfExpiry()
     const nonces = gateway.clientNonces()
@@ -153,7 +155,8 @@ export class Gateway {
         versions: listener.versions,
         transport,
         createSession: (connection) => new GatewaySession(connection, options, this.context, stopping),
-        onEvent: (event) => this.onEvent(event)
+        onEvent: (event) => this.onEvent(event),
+        observe: this.observe
       })
     } catch (error) {
       // Only what the system refuses is the configuration's fault.

@@ -42,6 +42,7 @@ export class KeyLog {
   }
 
   close(): void {
+    this.failed = true
     closeSync(this.descriptor)
   }
 

@@ -6,6 +6,7 @@ import { sessionOptions } from '../endpoint/transport-options.js'
 import type { TransportOptions } from '../endpoint/transport-options.js'
 import type { ProofSource } from '../quic/crypto/proof.js'
 import type { SessionOptions } from '../quic/transport/session.js'
+import type { ObserveConnection } from '../quic/transport/observer.js'
 import type { SessionConnection } from '../quic/transport/session-connection.js'
 import { QuicSpdyServerSession } from '../quic/spdy/spdy-server-session.js'
 import type { PeerAddress } from '../quic/types.js'
@@ -25,6 +26,8 @@ export interface FileServerOptions {
   readonly versions?: readonly QuicVersion[]
   readonly transport?: TransportOptions
   onRequest?(request: ServedRequest, connection: SessionConnection): void
+  /** Sees what each connection does. */
+  readonly observe?: ObserveConnection | undefined
 }
 
 class ServeSession extends QuicSpdyServerSession {
@@ -63,6 +66,7 @@ export class FileServer {
       proofSource: o.proofSource,
       versions: o.versions,
       transport,
+      observe: o.observe,
       createSession: (connection) =>
         new ServeSession(connection, sessionOptions('server', transport), {
           content,
