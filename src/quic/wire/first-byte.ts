@@ -24,7 +24,7 @@ export interface FirstByte {
   /** 0 for a byte that no short packet of the version begins with. */
   shortNumberLength(byte: number): number
   /** For packets of level None and Initial. */
-  writeLong(level: EncryptionLevel, sender: Perspective, packetNumberLength: number): number
+  writeLong(level: EncryptionLevel, sender: Perspective, packetNumber: number, packetNumberLength: number): number
   writeShort(packetNumberLength: number): number
 }
 
@@ -46,10 +46,10 @@ export const q044FirstByte: FirstByte = {
     if ((byte & 0xbc) !== 0x30 || (byte & 3) === 3) return 0
     return 1 << (byte & 3)
   },
-  writeLong(level, sender) {
+  writeLong(level, sender, packetNumber) {
     if (level === EncryptionLevel.Initial) return Q044_ZERO_RTT
-    // quic-go's clients take cleartext from a server as Handshake only.
-    return sender === Perspective.Server ? Q044_HANDSHAKE : Q044_INITIAL
+    // quic-go takes cleartext as Handshake only, but for a client's very first packet.
+    return sender === Perspective.Client && packetNumber === 1 ? Q044_INITIAL : Q044_HANDSHAKE
   },
   writeShort(packetNumberLength) {
     return 0x30 | (packetNumberLength >>> 1)
@@ -68,7 +68,7 @@ export const q046FirstByte: FirstByte = {
   shortNumberLength(byte) {
     return (byte & 0xc0) === 0x40 ? (byte & 3) + 1 : 0
   },
-  writeLong(level, _sender, packetNumberLength) {
+  writeLong(level, _sender, _packetNumber, packetNumberLength) {
     const type = level === EncryptionLevel.Initial ? LongType.ZeroRtt : LongType.Initial
     return 0xc0 | (type << 4) | (packetNumberLength - 1)
   },

@@ -121,7 +121,7 @@ export class LongHeaderCodec implements HeaderCodec {
     const connectionId = header.connectionId!
     const out = this.writer.reset(buffer, start)
     if (isLong(level)) {
-      out.uint8(this.firstByte.writeLong(level, sender, packetNumberLength))
+      out.uint8(this.firstByte.writeLong(level, sender, packetNumber, packetNumberLength))
       writeTag(buffer, out.position, this.versionTag)
       out.position += VERSION_TAG_LENGTH
       out.uint8(sender === Perspective.Client ? ID_TO_SERVER : ID_TO_CLIENT)

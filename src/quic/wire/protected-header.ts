@@ -150,7 +150,7 @@ export class ProtectedHeaderCodec implements HeaderCodec {
     const { level, nonce, packetNumber, packetNumberLength } = header
     const out = this.writer.reset(buffer, start)
     if (isLong(level)) {
-      out.uint8(q046FirstByte.writeLong(level, sender, packetNumberLength))
+      out.uint8(q046FirstByte.writeLong(level, sender, packetNumber, packetNumberLength))
       writeTag(buffer, out.position, this.versionTag)
       out.position += VERSION_TAG_LENGTH
       this.writeIds(out, sender, header.connectionId!)

@@ -39,7 +39,8 @@ function write(label: string, sender: Perspective, outgoing: OutgoingHeader, pay
 
 describe('long and short headers are written', () => {
   it.each([
-    ['Q044', 'cleartext of a client', Client, {}, `ff51303434 50${id} 12345678`],
+    ['Q044', 'a client, its first', Client, { packetNumber: 1 }, `ff51303434 50${id} 00000001`],
+    ['Q044', 'cleartext of a client', Client, {}, `fd51303434 50${id} 12345678`],
     ['Q044', 'cleartext of a server', Server, {}, `fd51303434 05${id} 12345678`],
     ['Q044', 'a client with initial keys', Client, { level: Initial }, `fc51303434 50${id} 12345678`],
     ['Q044', 'a server with a nonce', Server, { level: Initial, nonce }, `fc51303434 05${id} 12345678 ${nonceHex}`],
