@@ -2,7 +2,7 @@
  * One connection, either side: brings packets, keys, acknowledgements, recovery and timers together and leaves the
  * work to them (quic_connection.cc).
  */
-import type { ConnectionId } from '../connection-id.js'
+import { ConnectionId } from '../connection-id.js'
 import type { AeadProvider } from '../crypto/protection.js'
 import { QuicError, QuicErrorCode } from '../errors.js'
 import type { CryptoHandshake, HandshakeDescription, HandshakeHost } from '../handshake/handshake.js'
@@ -125,6 +125,8 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
   private wakeRequested = false
   private silentClose = false
   private closesAfterFiveTimeouts = false
+  /** What packets have to begin with after {@link helloAgain}, bytes. */
+  private packetLength: number | undefined
 
   constructor(private readonly o: QuicConnectionOptions) {
     const { perspective, version } = o
@@ -181,7 +183,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
       perspective,
       connectionId: this.connectionId,
       version,
-      maxPacketLength: o.maxPacketLength ?? (client ? DEFAULT_CLIENT_MAX_PACKET : DEFAULT_SERVER_MAX_PACKET),
+      maxPacketLength: this.packetLength ?? o.maxPacketLength ?? (client ? DEFAULT_CLIENT_MAX_PACKET : DEFAULT_SERVER_MAX_PACKET),
       framePool,
       session: this.session,
       cryptoSend: this.cryptoSend,
@@ -504,7 +506,16 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     }
     if (sentPackets.emulatesStreams) sentPackets.setOpenStreams(this.session.openStreamCount)
     sentPackets.onTimeout(now, this)
-    this.path.onTimeout()
+    if (!this.path.onTimeout() && this.receiver.packetsReceived === 0) this.helloAgain()
+  }
+
+  /**
+   * Client: the path seems not to carry packets as large as the first hello, which cannot be cut. The server may have got
+   * it all the same and answered in vain, so another one needs another connection.
+   */
+  private helloAgain(): void {
+    this.packetLength = this.maxPacketLength
+    this.beginAnew(ConnectionId.read(this.helper.randomBytes(8)))
   }
 
   /** The system refused to send a packet of `size` bytes to `to` (EMSGSIZE). */
@@ -536,7 +547,9 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, Handshak
     this.now = now
     // A wake from here on asks for another turn: the session may have news of what it writes now.
     this.wakeRequested = false
-    return this.sender.poll(now, this.peerAddress, out)
+    const transmit = this.sender.poll(now, this.peerAddress, out)
+    if (transmit !== undefined) this.observer?.onMetricsUpdated?.(now, this.sentPackets)
+    return transmit
   }
 
   // ---- what the handshake does to the connection ----

@@ -75,7 +75,7 @@ export interface ConnectionObserver {
   /** @param length bytes of UDP payload */
   onPacketDropped?(now: Micros, reason: PacketDropReason, length: number): void
   onPacketLost?(now: Micros, packetNumber: number): void
-  /** After every received packet and every timer; there may be nothing new. */
+  /** After every datagram received, every transmit and every timer; there may be nothing new. */
   onMetricsUpdated?(now: Micros, metrics: RecoveryMetrics): void
   onKeys?(now: Micros, keys: LevelKeys): void
   /** One whole message of the handshake. */
