@@ -22,8 +22,10 @@ interface Context {
 
 const TABLE = { table: { maxSize: 4096 } }
 
-const latin1 = fc.uint8Array({ maxLength: 80 }).map((bytes) => Buffer.from(bytes).toString('latin1'))
-const printable = fc.string({ maxLength: 80 })
+// hpack.js looks values up in plain objects and so mistakes the names of their inherited properties for its own.
+const lookable = (text: string): boolean => !(text in {})
+const latin1 = fc.uint8Array({ maxLength: 80 }).map((bytes) => Buffer.from(bytes).toString('latin1')).filter(lookable)
+const printable = fc.string({ maxLength: 80 }).filter(lookable)
 const field = fc.tuple(
   fc.oneof(fc.constantFrom(...staticTable.map(([name]) => name)), fc.constantFrom('x-one', 'x-two', 'dnt'), printable),
   fc.oneof(fc.constantFrom('', 'GET', '/', '200', 'gzip, deflate', 'same again', 'z'.repeat(700)), printable, latin1)
