@@ -28,6 +28,12 @@ export interface TransportOptions {
   mtuDiscovery?: 'off' | 'low' | 'high'
   /** COPT: connection options for this side's hello, four-character tags such as `SPSH`. */
   connectionOptions?: readonly string[]
+  /** IRTT: a guess at the round-trip time, microseconds, for the peer to begin with. */
+  initialRtt?: number
+  /** SRBF: the size of the socket's receive buffer, bytes, for the peer to know. */
+  socketReceiveBuffer?: number
+  /** TCID (clients): the server leaves the connection id out of its packets, where the version lets it. */
+  omitConnectionId?: boolean
   /** FHOL (clients): asks that all bodies go through the headers stream. Q036 only; ignored elsewhere. */
   forceHolBlocking?: boolean
 }
@@ -43,6 +49,9 @@ export function configProposal(side: 'client' | 'server', o: TransportOptions): 
     maxIncomingStreams: o.maxStreams ?? base.maxIncomingStreams,
     idleTimeoutSeconds: o.idleTimeoutSeconds ?? base.idleTimeoutSeconds,
     connectionOptions: (side === 'client' ? clientOptions(o) : o.connectionOptions) ?? base.connectionOptions,
+    initialRtt: o.initialRtt ?? base.initialRtt,
+    socketReceiveBuffer: o.socketReceiveBuffer ?? base.socketReceiveBuffer,
+    omitConnectionId: o.omitConnectionId ?? base.omitConnectionId,
     forceHolBlocking: o.forceHolBlocking ?? base.forceHolBlocking
   }
 }

@@ -32,9 +32,11 @@ export interface QuicConfigProposal {
   /** COPT: four-character tags. */
   readonly connectionOptions?: readonly string[]
   /** IRTT: a guess at the round-trip time, in microseconds, for the peer to begin with. */
-  readonly initialRtt?: Micros
+  readonly initialRtt?: Micros | undefined
+  /** SRBF: the size of the socket's receive buffer, bytes: what the peer had better not have in flight. */
+  readonly socketReceiveBuffer?: number | undefined
   /** TCID 0: the peer shall leave the connection id out of its packets. */
-  readonly omitConnectionId?: boolean
+  readonly omitConnectionId?: boolean | undefined
   /** NCMR: the peer shall not migrate. */
   readonly disableMigration?: boolean
   /** FHOL: asks for forced head-of-line blocking (client). */
@@ -85,6 +87,7 @@ function writeFixedValues(hello: HandshakeMessage, own: QuicConfigProposal): voi
   hello.setUint32(Tag.CFCW, own.connectionWindow)
   if (own.omitConnectionId === true) hello.setUint32(Tag.TCID, 0)
   if (own.initialRtt !== undefined) hello.setUint32(Tag.IRTT, own.initialRtt)
+  if (own.socketReceiveBuffer !== undefined) hello.setUint32(Tag.SRBF, own.socketReceiveBuffer)
   if (own.disableMigration === true) hello.setUint32(Tag.NCMR, 1)
   if (own.connectionOptions !== undefined && own.connectionOptions.length > 0) {
     hello.setUint32List(Tag.COPT, own.connectionOptions.map(tagOf))
@@ -129,6 +132,8 @@ function processPeerConfig(hello: HandshakeMessage, own: QuicConfigProposal, fro
     peerMaxIncomingStreams: hello.uint32(Tag.MIDS),
     omitConnectionId: hello.uint32(Tag.TCID) === 0,
     initialRtt: initialRtt === undefined ? undefined : Math.min(MAX_INITIAL_RTT, Math.max(MIN_INITIAL_RTT, initialRtt)),
+    peerSocketReceiveBuffer: hello.uint32(Tag.SRBF),
+    disableMigration: hello.has(Tag.NCMR),
     peerStreamWindow: window(hello, Tag.SFCW),
     peerConnectionWindow: window(hello, Tag.CFCW),
     connectionOptions: (hello.uint32List(Tag.COPT) ?? []).map(tagName),

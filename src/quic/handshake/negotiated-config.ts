@@ -16,6 +16,10 @@ export interface NegotiatedConfig {
   peerConnectionWindow: number
   /** The peer's IRTT in microseconds, clamped; undefined if it sent none. */
   initialRtt: number | undefined
+  /** The peer's SRBF: the size of its socket's receive buffer, bytes; undefined if it sent none. */
+  peerSocketReceiveBuffer?: number | undefined
+  /** Whether the peer must not be followed to, or left for, another address (NCMR). */
+  disableMigration?: boolean
   /** Whether the peer wants no connection id in packets sent to it (TCID 0). */
   omitConnectionId: boolean
   /** Connection options the peer sent, four-character tags. */

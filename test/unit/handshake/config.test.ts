@@ -40,6 +40,7 @@ describe('config negotiation', () => {
       initialRtt: undefined,
       omitConnectionId: false,
       connectionOptions: [],
+      disableMigration: false,
       forceHolBlocking: false
     })
     const answer = shlo({ idleTimeoutSeconds: 20, maxIncomingStreams: 9 }, offer)
@@ -58,6 +59,7 @@ describe('config negotiation', () => {
     const offer = chlo({
       connectionOptions: ['NSTP', '5RTO'],
       initialRtt: 50_000,
+      socketReceiveBuffer: 1_000_000,
       omitConnectionId: true,
       disableMigration: true,
       forceHolBlocking: true
@@ -66,6 +68,8 @@ describe('config negotiation', () => {
     expect(processClientConfig(offer, defaultServerConfig)).toMatchObject({
       connectionOptions: ['NSTP', '5RTO'],
       initialRtt: 50_000,
+      peerSocketReceiveBuffer: 1_000_000,
+      disableMigration: true,
       omitConnectionId: true,
       forceHolBlocking: true
     })

@@ -12,8 +12,10 @@ import type { CheckedClientHello, ClientHelloContext, ServerHandshakeSecrets } f
 
 /** How many times the bytes that came the proof may have before an address is proven (kMultiplier). */
 const AMPLIFICATION = 3
-/** What of a packet is not CHLO, by the reference's reckoning: the longest header, hash and frame header (Q034+). */
+/** What of a packet is not CHLO, by the reference's reckoning: the longest header, hash and frame header. */
 const FRAMING_OVERHEAD = 49
+/** In versions with entropy a byte of flags stands before the frames. */
+const FRAMING_OVERHEAD_WITH_ENTROPY = 50
 /** What of a rejection is neither chain nor signature, roughly (kREJOverheadBytes). */
 const REJECTION_OVERHEAD = 166
 
@@ -42,7 +44,8 @@ export function buildRejection(
   const { certifiedKey: key, addressProven } = checked
   const chain = certifiedChain(key).compressedFor(chlo.get(Tag.CCRT))
   const timestamps = timestampsFor(chlo, key)
-  const budget = AMPLIFICATION * (host.currentDatagramLength - FRAMING_OVERHEAD) - REJECTION_OVERHEAD
+  const overhead = host.version.traits.entropy ? FRAMING_OVERHEAD_WITH_ENTROPY : FRAMING_OVERHEAD
+  const budget = AMPLIFICATION * (host.currentDatagramLength - overhead) - REJECTION_OVERHEAD
   const left = addressProven ? Infinity : budget - chain.length - (timestamps?.length ?? 0)
   if (left <= 0) return rej
   const signature = sign(key, hashOf(chlo), secrets.configs.primary.bytes)
