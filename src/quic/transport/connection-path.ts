@@ -5,7 +5,7 @@
 import type { SentPacketManager } from '../recovery/sent-packet-manager.js'
 import { Perspective, type PeerAddress } from '../types.js'
 import type { CryptoSendStream } from './crypto-stream.js'
-import { MTU_TARGET_HIGH, MTU_TARGET_LOW, MtuDiscovery, SAFE_PACKET_LENGTH } from './mtu-discovery.js'
+import { MTU_TARGET_HIGH, MTU_TARGET_LOW, MtuDiscovery } from './mtu-discovery.js'
 import type { PacketAssembler } from './packets/packet-assembler.js'
 import { addressChange, PathMigration } from './path-migration.js'
 
@@ -43,12 +43,17 @@ export class ConnectionPath {
     }
   }
 
-  /** The retransmission timer ran out. */
-  onTimeout(): void {
-    const { sentPackets, assembler } = this.parts
-    const handshake = this.helloFits ? sentPackets.consecutiveCryptoTimeouts : 0
-    const { consecutiveRtoCount, largestSent } = sentPackets
-    this.shrinkTo(this.mtu.onTimeouts(consecutiveRtoCount, handshake, largestSent, assembler.maxPacketLength))
+  /**
+   * The retransmission timer ran out.
+   * @returns false if a client's hello was made too long for the packets that are to be tried now: another one is needed
+   */
+  onTimeout(): boolean {
+    const { sentPackets, assembler, perspective, crypto } = this.parts
+    const { consecutiveRtoCount, consecutiveCryptoTimeouts, largestSent } = sentPackets
+    const { maxPacketLength } = assembler
+    this.shrinkTo(this.mtu.onTimeouts(consecutiveRtoCount, consecutiveCryptoTimeouts, largestSent, maxPacketLength))
+    if (perspective === Perspective.Server || assembler.maxPacketLength === maxPacketLength) return true
+    return crypto.longestChunk + HELLO_OVERHEAD <= assembler.maxPacketLength
   }
 
   /** The system refused to send a packet of this size. */
@@ -69,12 +74,6 @@ export class ConnectionPath {
       this.shrinkTo(this.mtu.onPathChanged(sentPackets.largestSent, assembler.maxPacketLength))
     }
     return true
-  }
-
-  /** A client's hello has to fit into one packet: it cannot be cut to suit the path. */
-  private get helloFits(): boolean {
-    if (this.parts.perspective === Perspective.Server) return true
-    return this.parts.crypto.longestChunk + HELLO_OVERHEAD <= SAFE_PACKET_LENGTH
   }
 
   // A larger packet may yet be acknowledged: then it was not the size, and it goes up again.
