@@ -23,6 +23,7 @@ import type { EarlyDataPolicy } from '../../../src/quic/handshake/server/server-
 import { QuicConnection } from '../../../src/quic/transport/connection.js'
 import type { ConnectionVisitor } from '../../../src/quic/transport/connection-visitor.js'
 import { QuicDispatcher, type NewConnection } from '../../../src/quic/transport/dispatcher.js'
+import type { ObserveConnection } from '../../../src/quic/transport/observer.js'
 import type { SessionConnection } from '../../../src/quic/transport/session-connection.js'
 import { TRANSMIT_BUFFER_SIZE, type QuicEndpoint } from '../../../src/quic/transport/transmit.js'
 import { Perspective, type Micros, type PeerAddress, type QuicHelper } from '../../../src/quic/types.js'
@@ -53,6 +54,8 @@ export interface SimWorldOptions {
   /** The recorded RSA one, if not given. */
   certificates?: readonly CertifiedKey[]
   earlyData?: EarlyDataPolicy
+  /** Sees the server's connections. */
+  observe?: ObserveConnection | undefined
   createSession(connection: SessionConnection): ConnectionVisitor
 }
 
@@ -70,6 +73,7 @@ export interface SimClientOptions<S extends ConnectionVisitor> {
   verifier?: ProofVerifier
   /** Shares the IP address of an earlier client. */
   hostOf?: SimClient<ConnectionVisitor>
+  observe?: ObserveConnection | undefined
   createSession(connection: SessionConnection): S
 }
 
@@ -187,6 +191,10 @@ export class SimWorld {
           ...init,
           perspective: Perspective.Server,
           supportedVersions: this.versions,
+          observer: o.observe?.(
+            { ...init, perspective: Perspective.Server, supportedVersions: this.versions },
+            () => SERVER_ADDRESS
+          ),
           helper: this.helper,
           aeadProvider: this.aeadProvider,
           cryptoWindow: handshakes.config.streamWindow,
@@ -247,15 +255,19 @@ export class SimWorld {
     const verifier = o.verifier ?? new CaProofVerifier({ ca: [certificate!.authority] })
     const cached = o.sessionCache?.lookup(SERVER_NAME, 443)
     let session: S | undefined
-    const connection = new QuicConnection({
+    const facts = {
       perspective: Perspective.Client,
       connectionId: ConnectionId.read(helper.randomBytes(8)),
       version: versions[0]!,
       supportedVersions: versions,
       peerAddress: SERVER_ADDRESS,
+      now: this.now
+    }
+    const connection = new QuicConnection({
+      ...facts,
+      observer: o.observe?.(facts, () => undefined),
       helper,
       aeadProvider: this.aeadProvider,
-      now: this.now,
       cryptoWindow: config.streamWindow,
       handshakeTimeout: o.handshakeTimeout,
       ...connectionParameters('client', transport),
