@@ -55,6 +55,13 @@ export function parseDuration(text: string): number {
   return ms
 }
 
+/** Connection options (COPT), such as `SREJ,NSTP`: tags of up to four characters. */
+export function parseConnectionOptions(text: string): string[] {
+  const tags = text.split(',').map((tag) => tag.trim())
+  if (tags.every((tag) => /^[!-+\--~]{1,4}$/.test(tag)) && tags.length <= 32) return tags
+  throw new InvalidArgumentError('Expected tags of up to four characters, such as SREJ or SREJ,NSTP.')
+}
+
 /** A request method. */
 export function parseMethod(text: string): string {
   if (isToken(text) && text !== 'CONNECT') return text

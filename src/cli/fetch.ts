@@ -12,13 +12,23 @@ import type { FetchResponse } from '../client/fetch-exchange.js'
 import { OriginConnections } from '../client/origin-connections.js'
 import type { OriginConnection } from '../client/origin-connections.js'
 import { createVerifier } from '../client/trust.js'
+import { FileSessionCache } from '../endpoint/session-cache.js'
 import type { HostPort } from '../config/values.js'
 import type { HeaderList } from '../quic/spdy/header-list.js'
 import { supportedVersions } from '../quic/wire/versions/registry.js'
 import type { QuicVersion } from '../quic/wire/versions/version.js'
-import { collectHeader, parseConnect, parseDuration, parseHttpsUrl, parseInteger, parseMethod } from './arguments.js'
+import {
+  collectHeader,
+  parseConnect,
+  parseConnectionOptions,
+  parseDuration,
+  parseHttpsUrl,
+  parseInteger,
+  parseMethod
+} from './arguments.js'
 import { fileSink, NullSink, TurnSink } from './fetch-output.js'
 import type { WritableSink } from './fetch-output.js'
+import { handshakeFacts, handshakeLines } from './handshake-report.js'
 import { createRecorder, keylogOption, qlogOption } from './observe-options.js'
 import type { ObserveFlags } from './observe-options.js'
 import { CliError, ExitCode, note, reportError, say, warn } from './output.js'
@@ -40,6 +50,9 @@ interface FetchFlags extends ObserveFlags {
   connectTimeout: number
   push: boolean
   forceHol?: boolean
+  sessionCache?: string
+  connectionOptions?: string[]
+  verbose?: boolean
 }
 
 /** Adds the command to the program. */
@@ -60,6 +73,9 @@ export function registerFetch(program: Command): void {
     .option('--parallel <n>', 'requests under way at a time', parseInteger(1, 1000), 1)
     .option('--no-push', 'tell the server to push nothing (without it, pushed answers are taken for later URLs)')
     .option('--force-hol', 'send and receive all bodies on the headers stream (forced head-of-line blocking, Q036)')
+    .option('--session-cache <file>', 'remember servers in FILE, and send requests to known ones at once (0-RTT)')
+    .option('--connection-options <tags>', 'COPT to send, such as SREJ', parseConnectionOptions)
+    .option('-v, --verbose', 'say on stderr how each connection began: version, certificate, rejections and why')
     .option('--json', 'print one line of JSON for each URL instead of the body')
     .option('--timeout <time>', 'give a request up after this time, connecting included', parseDuration)
     .option('--connect-timeout <time>', 'give connecting up after this time', parseDuration, 10_000)
@@ -87,13 +103,16 @@ async function fetchAll(urls: URL[], flags: FetchFlags): Promise<ExitCode> {
   const body = bodyOf(flags.data)
   if (flags.insecure === true) warn('--insecure: any certificate is accepted, so anybody can pose as the server')
   const recorder = createRecorder(flags, {}, warn)
+  const { sessionCache: file, connectionOptions } = flags
+  const sessionCache = file === undefined ? undefined : new FileSessionCache(file, { onWarning: warn })
   const connections = new OriginConnections({
+    sessionCache,
     verifier: createVerifier(flags),
     versions: flags.quicVersion ?? supportedVersions,
     observe: recorder.observe,
     connect: flags.connect,
     connectTimeoutMs: flags.connectTimeout,
-    transport: flags.forceHol === true ? { forceHolBlocking: true } : undefined,
+    transport: { forceHolBlocking: flags.forceHol, connectionOptions },
     push: flags.push
   })
   let turn = Promise.resolve()
@@ -113,6 +132,7 @@ async function fetchAll(urls: URL[], flags: FetchFlags): Promise<ExitCode> {
   }
   await Promise.all(Array.from({ length: Math.min(flags.parallel, jobs.length) }, work))
   await connections.close()
+  sessionCache?.flush()
   recorder.close()
   return worst
 }
@@ -158,9 +178,19 @@ async function fetchOne(
     else reportError(error)
     return false
   } finally {
+    if (flags.verbose === true && connection !== undefined) tellOnce(connection)
     clearTimeout(timer)
     job.done()
   }
+}
+
+const told = new WeakSet<OriginConnection>()
+
+/** Says how a connection began, when its first request is over: then it is known. */
+function tellOnce(connection: OriginConnection): void {
+  if (told.has(connection)) return
+  told.add(connection)
+  for (const line of handshakeLines(connection.session.connection)) note(`* ${line}`)
 }
 
 function tooSlow(url: URL, ms: number): RequestFailure {
@@ -251,6 +281,7 @@ function describe(url: URL, response: FetchResponse, connection: OriginConnectio
     bodyLength,
     sha256,
     pushed: pushed || undefined,
+    handshake: handshakeFacts(connection.session.connection),
     timings: {
       connect: round(connection.connectMs),
       handshake: round(connection.handshakeMs),
@@ -262,6 +293,8 @@ function describe(url: URL, response: FetchResponse, connection: OriginConnectio
 
 function describeFailure(url: URL, error: unknown, connection: OriginConnection | undefined): object {
   const { type, code, message } = error as Partial<RequestFailure> & Error
-  const version = connection?.session.connection.version.label
-  return { url: url.href, version, error: { type: type ?? 'proxy_internal_error', code, message } }
+  const quic = connection?.session.connection
+  const version = quic?.version.label
+  const handshake = quic && handshakeFacts(quic)
+  return { url: url.href, version, handshake, error: { type: type ?? 'proxy_internal_error', code, message } }
 }

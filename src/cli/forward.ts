@@ -24,6 +24,7 @@ interface ForwardFlags extends ObserveFlags {
   ca?: string[]
   insecure?: boolean
   quicVersion?: QuicVersion[]
+  sessionCache?: string
   authority?: string
   check?: boolean
 }
@@ -40,6 +41,7 @@ export function registerForward(program: Command): void {
     .option('--ca <file...>', 'PEM file of authorities to trust instead of the public ones')
     .addOption(new Option('--insecure', 'accept any certificate (experiments only)').conflicts('ca'))
     .option('--quic-version <list>', 'versions to offer, preferred first, such as Q036,Q035', parseVersions)
+    .option('--session-cache <file>', 'remember the gateway in FILE, or "memory": requests go with the first packets (0-RTT)')
     .option('--authority <host>', "host that requests are for, instead of the client's Host")
     .option('--check', 'check the configuration and exit')
     .addOption(keylogOption())
@@ -84,7 +86,8 @@ function configOf(flags: ForwardFlags): ForwarderConfig {
       connect: flags.connect ?? (flags.to === undefined ? gateway.connect : undefined),
       ca: flags.insecure === true ? undefined : (flags.ca ?? gateway.ca),
       insecure: flags.insecure ?? (flags.ca === undefined && gateway.insecure),
-      versions: versions ?? gateway.versions
+      versions: versions ?? gateway.versions,
+      sessionCache: flags.sessionCache ?? gateway.sessionCache
     }
   }
 }

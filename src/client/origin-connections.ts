@@ -4,6 +4,7 @@
 import { QuicClient } from '../endpoint/client.js'
 import type { TransportOptions } from '../endpoint/transport-options.js'
 import type { ProofVerifier } from '../quic/crypto/proof.js'
+import type { ClientSessionCache } from '../quic/handshake/client/session-cache.js'
 import type { ObserveConnection } from '../quic/transport/observer.js'
 import type { QuicVersion } from '../quic/wire/versions/version.js'
 import type { QuicSpdyClientSession } from '../quic/spdy/spdy-client-session.js'
@@ -18,6 +19,8 @@ export interface OriginConnectionsOptions {
   readonly connect?: { readonly host: string; readonly port: number }
   readonly connectTimeoutMs: number
   readonly transport?: TransportOptions
+  /** What is known of servers from before. */
+  readonly sessionCache?: ClientSessionCache | undefined
   /** Sees what each connection does. */
   readonly observe?: ObserveConnection | undefined
   /** Whether to let servers push responses, for later requests to claim. They are told not to if false. */
@@ -115,6 +118,7 @@ export class OriginConnections {
         transport,
         connectTimeoutMs,
         observe: this.options.observe,
+        sessionCache: this.options.sessionCache,
         createSession: (connection) => new HookedClientSession(connection, hooks, transport, push ? 'accept' : 'disable')
       })
       const connectMs = performance.now() - startedAt

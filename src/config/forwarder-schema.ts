@@ -50,7 +50,10 @@ export const forwarderSchema = z.strictObject({
       .array(z.enum(versionLabels as [string, ...string[]]))
       .min(1)
       .optional()
-      .describe('QUIC versions to offer, preferred first')
+      .describe('QUIC versions to offer, preferred first'),
+    sessionCache: z.string().min(1).optional().describe(
+      'file that remembers the gateway, so that requests go with the first packets (0-RTT); "memory" forgets it at the end'
+    )
   }),
   authority: authority
     .optional()
@@ -102,7 +105,10 @@ export function loadForwarderConfig(file: string, environment: NodeJS.ProcessEnv
   if (problems.length > 0) throw new ConfigError(problems)
   const base = dirname(file)
   const observed = resolveObserved(value, base)
-  return { ...value, ...observed, gateway: { ...value.gateway, ca: value.gateway.ca?.map((path) => resolve(base, path)) } }
+  const ca = value.gateway.ca?.map((path) => resolve(base, path))
+  const { sessionCache } = value.gateway
+  const cache = sessionCache === undefined || sessionCache === 'memory' ? sessionCache : resolve(base, sessionCache)
+  return { ...value, ...observed, gateway: { ...value.gateway, ca, sessionCache: cache } }
 }
 
 /** The configuration that flags alone make: the schema's defaults around them. */
@@ -113,6 +119,7 @@ export function forwarderConfigFromFlags(flags: {
   ca?: string[]
   insecure?: boolean
   versions?: string[]
+  sessionCache?: string
   authority?: string
 }): ForwarderConfig {
   const defaults = forwarderSchema.parse({ listen: '127.0.0.1:8080', gateway: { url: 'https://gateway.invalid' } })
@@ -125,7 +132,8 @@ export function forwarderConfigFromFlags(flags: {
       connect: flags.connect,
       ca: flags.ca,
       insecure: flags.insecure ?? false,
-      versions: flags.versions
+      versions: flags.versions,
+      sessionCache: flags.sessionCache
     }
   }
 }

@@ -6,6 +6,7 @@ import { isIP } from 'node:net'
 import { ConnectionId } from '../quic/connection-id.js'
 import type { ProofVerifier } from '../quic/crypto/proof.js'
 import { QuicErrorCode, type QuicError } from '../quic/errors.js'
+import { CachedServerState } from '../quic/handshake/client/cached-server-state.js'
 import { QuicCryptoClientHandshake } from '../quic/handshake/client/client-handshake.js'
 import type { ClientSessionCache } from '../quic/handshake/client/session-cache.js'
 import { QuicSpdyClientSession } from '../quic/spdy/spdy-client-session.js'
@@ -49,7 +50,7 @@ export interface QuicClientOptions<S extends QuicSession = QuicSpdyClientSession
    * What is known about servers: kept up to date, and used to send requests without waiting for an answer (0-RTT).
    * Somebody who records such requests can have a server that does not take care carry them out again.
    */
-  sessionCache?: ClientSessionCache
+  sessionCache?: ClientSessionCache | undefined
   /** Moves the datagrams; node:dgram unless given. */
   engine?: DatagramEngine
   /** Clock, alarms and randomness; the machine's unless given. */
@@ -85,7 +86,8 @@ export class QuicClient<S extends QuicSession = QuicSpdyClientSession> {
     this.helper = o.helper ?? systemHelper
     const createSession: (connection: SessionConnection) => QuicSession =
       o.createSession ?? ((connection) => new QuicSpdyClientSession(connection, sessionOptions('client', transport)))
-    const cached = o.sessionCache?.lookup(o.serverName, o.serverPort ?? o.port)
+    // One for every handshake of the connection: after a stateless reject there is another.
+    const cached = o.sessionCache?.lookup(o.serverName, o.serverPort ?? o.port) ?? new CachedServerState()
     const facts = {
       perspective: Perspective.Client,
       connectionId: ConnectionId.read(this.helper.randomBytes(8)),

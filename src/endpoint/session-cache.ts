@@ -37,7 +37,7 @@ export class FileSessionCache extends ClientSessionCache {
   }
 
   /** Writes what has changed since the last time. To be called before the process ends. */
-  flush(): void {
+  override flush(): void {
     clearTimeout(this.timer)
     this.timer = undefined
     if (!this.changed) return

@@ -10,6 +10,8 @@ import type { ForwarderConfig } from '../config/forwarder-schema.js'
 import { formatHostPort } from '../config/values.js'
 import type { HostPort } from '../config/values.js'
 import { QuicClient } from '../endpoint/client.js'
+import { FileSessionCache } from '../endpoint/session-cache.js'
+import { ClientSessionCache } from '../quic/handshake/client/session-cache.js'
 import { supportedVersions, versionByLabel } from '../quic/wire/versions/registry.js'
 import type { QuicSpdyClientSession } from '../quic/spdy/spdy-client-session.js'
 import type { ObserveConnection } from '../quic/transport/observer.js'
@@ -33,7 +35,8 @@ export class Forwarder {
     private readonly config: ForwarderConfig,
     private readonly logger: Logger,
     private readonly pool: GatewayConnection<QuicSpdyClientSession>,
-    private readonly failureContext: FailureContext
+    private readonly failureContext: FailureContext,
+    private readonly sessionCache: ClientSessionCache | undefined
   ) {}
 
   private server: LocalServer | undefined
@@ -50,7 +53,8 @@ export class Forwarder {
       // Requests for any host go to the gateway, so it may answer any of them in advance.
       isAuthorized: () => true
     }
-    const dial = dialer(config, hooks, observe)
+    const sessionCache = openSessionCache(config.gateway.sessionCache, logger)
+    const dial = dialer(config, hooks, observe, sessionCache)
     const pool: GatewayConnection<QuicSpdyClientSession> = new GatewayConnection({
       dial,
       context,
@@ -59,7 +63,7 @@ export class Forwarder {
       backoffMs: [config.backoff.first, config.backoff.longest],
       onEvent: (event) => logGatewayEvent(logger, event, context)
     })
-    const forwarder = new Forwarder(config, logger, pool, context)
+    const forwarder = new Forwarder(config, logger, pool, context, sessionCache)
     await forwarder.listen()
     pool.start()
     return forwarder
@@ -84,6 +88,7 @@ export class Forwarder {
   async close(): Promise<void> {
     await this.server?.close(this.config.timeouts.drain)
     await this.pool.close()
+    this.sessionCache?.flush()
   }
 
   private async listen(): Promise<void> {
@@ -134,10 +139,17 @@ function versionsOf(labels: readonly string[] | undefined): readonly QuicVersion
   return labels === undefined ? supportedVersions : labels.map((label) => versionByLabel(label)!)
 }
 
+function openSessionCache(file: string | undefined, logger: Logger): ClientSessionCache | undefined {
+  if (file === undefined) return undefined
+  if (file === 'memory') return new ClientSessionCache()
+  return new FileSessionCache(file, { onWarning: (message) => logger.warn(message) })
+}
+
 function dialer(
   config: ForwarderConfig,
   hooks: ClientSessionHooks,
-  observe: ObserveConnection | undefined
+  observe: ObserveConnection | undefined,
+  sessionCache: ClientSessionCache | undefined
 ): (signal: AbortSignal) => Promise<QuicClient> {
   const { gateway, timeouts } = config
   const verifier = createVerifier({ ca: gateway.ca, insecure: gateway.insecure })
@@ -154,6 +166,7 @@ function dialer(
       connectTimeoutMs: timeouts.connect,
       signal,
       observe,
+      sessionCache,
       createSession: (connection) => new HookedClientSession(connection, hooks, transport)
     })
 }
@@ -163,9 +176,9 @@ function logGatewayEvent(logger: Logger, event: GatewayEvent, context: FailureCo
   switch (event.type) {
     case 'connected': {
       const { connection } = event.session
-      const { aead, keyExchange } = connection.describeHandshake()
+      const { aead, keyExchange, rejections, earlyData } = connection.describeHandshake()
       const fields = { gateway, version: connection.version.label, connectionId: connection.connectionId.toString() }
-      logger.info({ ...fields, aead, keyExchange, attempts: event.attempts }, 'connected to the gateway')
+      logger.info({ ...fields, aead, keyExchange, rejections, earlyData, attempts: event.attempts }, 'connected to the gateway')
       break
     }
     case 'unreachable':

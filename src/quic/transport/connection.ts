@@ -52,6 +52,7 @@ export interface QuicConnectionOptions {
   helper: QuicHelper
   aeadProvider: AeadProvider
   now: Micros
+  /** Called again, for a client, after each stateless reject: what the one before learned has to be there. */
   createHandshake(host: HandshakeHost): CryptoHandshake
   createSession(connection: SessionConnection): ConnectionVisitor
   /** Called when there is something to send and the driver does not know it yet. */

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import {
   collectHeader,
   parseConnect,
+  parseConnectionOptions,
   parseDuration,
   parseHttpsUrl,
   parseInteger,
@@ -19,6 +20,16 @@ function refusal(parse: () => unknown): string {
   }
   return 'accepted'
 }
+
+describe('connection options', () => {
+  it('are tags of up to four characters', () => {
+    expect(parseConnectionOptions('SREJ')).toEqual(['SREJ'])
+    expect(parseConnectionOptions('SREJ, 5RTO,A')).toEqual(['SREJ', '5RTO', 'A'])
+    for (const text of ['', 'SREJX', 'A,,B', 'Ä', Array(33).fill('A').join()]) {
+      expect(refusal(() => parseConnectionOptions(text))).toMatch(/Expected tags of up to four characters/)
+    }
+  })
+})
 
 describe('addresses', () => {
   it('takes names, IPv4 and IPv6', () => {

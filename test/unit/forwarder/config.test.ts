@@ -44,6 +44,14 @@ describe('loadForwarderConfig', () => {
     expect(config.gateway.url.host).toBe('gateway.example')
   })
 
+  it('finds the session cache relative to the configuration, unless it is to be in memory', () => {
+    const file = join(directory, 'cache.yaml')
+    for (const [text, expected] of [['sessions.json', join(directory, 'sessions.json')], ['memory', 'memory']]) {
+      writeFileSync(file, `${good}  sessionCache: ${text}\n`)
+      expect(loadForwarderConfig(file, {}).gateway.sessionCache).toBe(expected)
+    }
+  })
+
   it('has the same defaults for flags alone', () => {
     const file = join(directory, 'ok2.yaml')
     writeFileSync(file, good)

@@ -38,6 +38,9 @@ export class ClientSessionCache {
     this.onChange()
   }
 
+  /** Overridable: what has changed is to be kept now, for the program may end. */
+  flush(): void {}
+
   /** Overridable: something that {@link save} gives has changed. */
   protected onChange(): void {}
 
