@@ -1,0 +1,59 @@
+import { describe, expect, it, vi } from 'vitest'
+import { dropsOfPort, KernelDropWatch } from '../../../src/endpoint/kernel-drops.js'
+
+const V4 = `   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops            
+ 1699: 0100007F:01BB 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 95116 2 0000000032ae9197 17         
+  170: 00000000:AB50 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 95117 2 0000000032ae9198 0         
+  171: 0A00000A:01BB 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 95118 2 0000000032ae9199 5         
+`
+const V6 = `  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
+ 1222: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 4711 2 0000000000000000 4294967295
+`
+
+describe('the kernel table', () => {
+  it('tells the drops of a port, of all its sockets together', () => {
+    expect(dropsOfPort(V4, 443)).toBe(22)
+    expect(dropsOfPort(V4, 0xab50)).toBe(0)
+    expect(dropsOfPort(V6, 80)).toBe(4_294_967_295)
+  })
+
+  it('knows nothing of other ports', () => {
+    expect(dropsOfPort(V4, 80)).toBeUndefined()
+    expect(dropsOfPort('', 443)).toBeUndefined()
+  })
+})
+
+describe('the watch', () => {
+  const local = { family: 4 as const, address: '127.0.0.1', port: 443 }
+
+  it('tells what is new, and nothing where nothing is', () => {
+    vi.useFakeTimers()
+    try {
+      let drops: number | undefined = 0
+      const told: [number, number][] = []
+      const watch = new KernelDropWatch(local, (dropped, total) => told.push([dropped, total]), 1000, () => drops)
+      vi.advanceTimersByTime(2500)
+      drops = 7
+      vi.advanceTimersByTime(1000)
+      drops = 10
+      expect(watch.look()).toBe(10)
+      vi.advanceTimersByTime(5000)
+      expect(told).toEqual([
+        [7, 7],
+        [3, 10]
+      ])
+      watch.close()
+      drops = 100
+      vi.advanceTimersByTime(5000)
+      expect(told).toHaveLength(2)
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  it('is silent where the system does not tell', () => {
+    const watch = new KernelDropWatch(local, () => expect.unreachable(), 1000, () => undefined)
+    expect(watch.look()).toBeUndefined()
+    watch.close()
+  })
+})
