@@ -57,6 +57,25 @@ function problems(files: Record<string, string>, environment: NodeJS.ProcessEnv 
 }
 
 describe('a good configuration', () => {
+  it('says how connections begin, with timestamps for each certificate', () => {
+    const withSct = listeners.replace('key: key.pem }', 'key: key.pem, sct: list.sct }')
+    const config = load({ ...good, 'g.yaml': `${withSct}handshake: { rotateEvery: 1h, earlyData: never }\n`, 'list.sct': 'sct' })
+    expect(Buffer.from(config.listeners[0].certificates[0].key.timestamps!).toString()).toBe('sct')
+    expect(config.handshake).toEqual({
+      rotateEvery: 3_600_000,
+      acceptFor: 7 * 86_400_000,
+      earlyData: 'never',
+      earlyDataWindow: 600_000,
+      earlyDataEntries: 65_536,
+      earlyDataAtStart: 'wait',
+      statelessRejects: true
+    })
+    expect(problems({ ...good, 'g.yaml': withSct })).toEqual([
+      expect.stringMatching(/^g\.yaml:3:\d+: cannot read certificate timestamps .*list\.sct: .*leave sct out$/) as string
+    ])
+    expect(problems({ ...good, 'g.yaml': `${listeners}handshake: { earlyData: twice }\n` })[0]).toMatch(/^g\.yaml:4:\d+: /)
+  })
+
   it('is loaded with its defaults', () => {
     const config = load(good)
     expect(config.listeners[0].address).toEqual({ host: '127.0.0.1', port: 4433 })
