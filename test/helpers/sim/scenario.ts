@@ -4,6 +4,7 @@
  */
 import { it } from 'vitest'
 import type { TransportOptions } from '../../../src/endpoint/transport-options.js'
+import type { ObserveConnection } from '../../../src/quic/transport/observer.js'
 import type { Micros } from '../../../src/quic/types.js'
 import type { QuicVersion } from '../../../src/quic/wire/versions/version.js'
 import type { NetworkNode } from './network.js'
@@ -48,6 +49,8 @@ export interface ConnectionScenario {
   up?: NetworkNode[]
   down?: NetworkNode[]
   handshakeTimeout?: Micros
+  /** Sees both ends. */
+  observe?: ObserveConnection
 }
 
 /** A world with one client that begins to connect. */
@@ -64,6 +67,7 @@ export function makePair(o: ConnectionScenario): ConnectedPair {
     seed: o.seed,
     versions: o.serverVersions,
     transport: o.serverTransport,
+    observe: o.observe,
     createSession: (connection) => new SimServerSession(connection, o.serverTransport)
   })
   const client = world.addClient({
@@ -72,6 +76,7 @@ export function makePair(o: ConnectionScenario): ConnectedPair {
     up: o.up,
     down: o.down,
     handshakeTimeout: o.handshakeTimeout,
+    observe: o.observe,
     createSession: (connection) => new SimClientSession(connection, o.transport)
   })
   return { world, client, serverSession: () => client.serverSide(world)!.session as SimServerSession }
