@@ -8,6 +8,7 @@ import type { ConfigProblem } from './config-error.js'
 import { ConfigError } from './config-error.js'
 import { loadYaml } from './load-yaml.js'
 import { observeFields, resolveObserved } from './observe-schema.js'
+import { congestionAlgorithms, connectionOption, mtuDiscoveryModes } from './transport-values.js'
 import type { HostPort } from './values.js'
 import { duration, hostPort, oneOrMore, parseHostPort } from './values.js'
 
@@ -55,6 +56,21 @@ export const forwarderSchema = z.strictObject({
       'file that remembers the gateway, so that requests go with the first packets (0-RTT); "memory" forgets it at the end'
     )
   }),
+  transport: z
+    .strictObject({
+      congestion: z.enum(congestionAlgorithms).optional().describe('how fast to send to the gateway (cubic)'),
+      mtuDiscovery: z
+        .enum(mtuDiscoveryModes)
+        .optional()
+        .describe('look for larger packets, both ways, up to 1430 (low) or 1450 bytes (high) (off)'),
+      connectionOptions: z
+        .array(connectionOption)
+        .max(32)
+        .optional()
+        .describe('connection options (COPT) to ask the gateway for, such as TBBR for BBR or ACKD for fewer acks')
+    })
+    .prefault({})
+    .describe('the QUIC connection to the gateway; see docs/transport.md'),
   authority: authority
     .optional()
     .describe('host that requests are for: "preserve" takes the one in the request (default), else this one'),

@@ -3,6 +3,7 @@ import ipaddr from 'ipaddr.js'
 import { z } from 'zod'
 import { supportedVersions } from '../quic/wire/versions/registry.js'
 import { observeFields } from './observe-schema.js'
+import { congestionAlgorithms, mtuDiscoveryModes } from './transport-values.js'
 import { upstreamDefaultsSchema } from './upstream-schema.js'
 import { duration, hostPort, oneOrMore, size, tokenPattern } from './values.js'
 
@@ -17,7 +18,10 @@ const transportSchema = z
     idleTimeout: duration(1000, 600_000).prefault('30s')
       .describe('a silent connection is closed after this, or sooner if the client says so'),
     maxPacketLength: size(1200, 1452).optional().describe('UDP payload of the largest packet sent; by default as large as what clients send'),
-    congestion: z.enum(['cubic', 'reno']).optional()
+    congestion: z.enum(congestionAlgorithms).optional()
+      .describe('how fast to send, unless the client asks for another way (cubic)'),
+    mtuDiscovery: z.enum(mtuDiscoveryModes).optional()
+      .describe('look for larger packets, up to 1430 (low) or 1450 bytes (high), whether or not the client asks (off)')
   })
   .describe('limits of the QUIC transport')
 

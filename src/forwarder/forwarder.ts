@@ -154,7 +154,7 @@ function dialer(
   const { gateway, timeouts } = config
   const verifier = createVerifier({ ca: gateway.ca, insecure: gateway.insecure })
   const versions = versionsOf(gateway.versions)
-  const transport = acceptingPush({ idleTimeoutSeconds: Math.ceil(timeouts.idle / 1000) }, versions)
+  const transport = acceptingPush({ ...config.transport, idleTimeoutSeconds: Math.ceil(timeouts.idle / 1000) }, versions)
   return (signal) =>
     QuicClient.connect({
       ...dialTarget(gateway),

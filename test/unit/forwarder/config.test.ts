@@ -28,6 +28,20 @@ function problems(yaml: string): string[] {
 const good = 'listen: 127.0.0.1:8080\ngateway:\n  url: https://gateway.example:443\n'
 
 describe('loadForwarderConfig', () => {
+  it('takes what to ask of the transport, and says what cannot be asked', () => {
+    const file = join(directory, 'transport.yaml')
+    const transport = 'transport:\n  congestion: bbr\n  mtuDiscovery: high\n  connectionOptions: [TBBR, ACKD]\n'
+    writeFileSync(file, good + transport)
+    expect(loadForwarderConfig(file, {}).transport).toEqual({
+      congestion: 'bbr',
+      mtuDiscovery: 'high',
+      connectionOptions: ['TBBR', 'ACKD']
+    })
+    const [problem] = problems(`${good}transport: { connectionOptions: [BBR] }\n`)
+    expect(problem).toMatch(/^f:4:\d+: .*expected a tag of four characters such as TBBR or ACKD/)
+    expect(problems(`${good}transport: { congestion: vegas }\n`)).toHaveLength(1)
+  })
+
   it('fills in defaults, and finds files relative to the configuration', () => {
     const file = join(directory, 'ok.yaml')
     writeFileSync(file, `${good}  ca: certs/ca.pem\nauthority: preserve\n`)

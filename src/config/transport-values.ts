@@ -1,0 +1,13 @@
+/** What both configuration files may say of the QUIC transport. */
+import { z } from 'zod'
+
+/** How the sending rate is found. */
+export const congestionAlgorithms = ['cubic', 'reno', 'bbr'] as const
+
+/** How large the packets may be that are looked for. */
+export const mtuDiscoveryModes = ['off', 'low', 'high'] as const
+
+/** A connection option (COPT): a tag of four characters. */
+export const connectionOption = z
+  .string()
+  .regex(/^[\x21-\x7e]{4}$/, 'expected a tag of four characters such as TBBR or ACKD')

@@ -1,0 +1,27 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+
+/** Where connection options are acted upon. */
+const sources = [
+  'src/quic/recovery/connection-options.ts',
+  'src/quic/recovery/sent-packet-manager.ts',
+  'src/quic/transport/acks/ack-scheduler.ts',
+  'src/quic/transport/connection.ts',
+  'src/quic/transport/connection-path.ts'
+]
+
+describe('docs/transport.md', () => {
+  it('has every connection option that the transport acts upon, and no other', () => {
+    const text = readFileSync('docs/transport.md', 'utf8')
+    const table = text.slice(text.indexOf('| tag |'), text.indexOf('## Packet size'))
+    const documented = new Set([...table.matchAll(/`([A-Z0-9]{4})`/g)].map(([, tag]) => tag))
+    const known = new Set<string>()
+    for (const file of sources) {
+      const source = readFileSync(file, 'utf8')
+      for (const [, tag] of source.matchAll(/includes\('([A-Z0-9]{4})'\)/g)) known.add(tag!)
+      for (const [, tag] of source.matchAll(/\b(IW\d\d): \d/g)) known.add(tag!)
+    }
+    expect(known.size).toBeGreaterThan(25)
+    expect([...documented].sort()).toEqual([...known].sort())
+  })
+})
