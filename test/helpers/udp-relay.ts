@@ -66,7 +66,10 @@ export class UdpRelay {
     this.toClient = new Direction(o, o.seed * 2 + 1)
     front.on('message', (bytes, from) => {
       const back = this.backFor(from)
-      this.toServer.carry(bytes, (kept) => this.closed || back.send(kept, o.serverPort, '127.0.0.1'))
+      this.toServer.carry(bytes, (kept) => {
+        // One that was delayed over a rebinding is gone with its socket.
+        if (!this.closed && [...this.backs.values()].includes(back)) back.send(kept, o.serverPort, '127.0.0.1')
+      })
     })
   }
 
@@ -79,6 +82,12 @@ export class UdpRelay {
   /** Where clients connect to, on 127.0.0.1. */
   get port(): number {
     return this.front.address().port
+  }
+
+  /** The NAT forgets its mappings: what comes next leaves from new ports, and what is sent to the old ones is lost. */
+  rebind(): void {
+    for (const back of this.backs.values()) back.close()
+    this.backs.clear()
   }
 
   close(): void {
