@@ -1,4 +1,7 @@
 import { describe, expect } from 'vitest'
+import { SentFrameKind } from '../../src/quic/recovery/sent-frame.js'
+import type { SentPacketManager } from '../../src/quic/recovery/sent-packet-manager.js'
+import type { QuicConnection } from '../../src/quic/transport/connection.js'
 import { supportedVersions } from '../../src/quic/wire/versions/registry.js'
 import { Bottleneck, Delay, DropIf, Duplicate, Loss, Reorder, type NetworkNode } from '../helpers/sim/network.js'
 import { connectPair, runExchanges, scenario } from '../helpers/sim/scenario.js'
@@ -71,6 +74,43 @@ describe('mechanism: acks of acks', () => {
       expect(sentPackets.largestSent).toBeGreaterThan(400)
       expect(sentPackets.largestSent - sentPackets.leastUnacked).toBeLessThan(45)
       expect(received.received.size).toBe(1)
+    })
+  }
+})
+
+/** What each packet that a connection sends holds: the kinds of its frames that want to be acknowledged. */
+function framesSentBy(connection: QuicConnection): SentFrameKind[][] {
+  const packets: SentFrameKind[][] = []
+  const { sentPackets } = connection as unknown as { sentPackets: SentPacketManager }
+  const original = sentPackets.onPacketSent.bind(sentPackets)
+  sentPackets.onPacketSent = (...args) => {
+    const kinds: SentFrameKind[] = []
+    for (let frame = args[4]; frame !== null; frame = frame.next) kinds.push(frame.kind)
+    packets.push(kinds)
+    original(...args)
+  }
+  return packets
+}
+
+describe('mechanism: WINDOW_UPDATE after 19 packets', () => {
+  for (const version of supportedVersions) {
+    const rule = version.traits.acksAckOnlyPackets ? 'has no such rule' : 'sends one with the twentieth'
+    scenario(`a receiver whose packets hold acks only ${rule}: ${version.label}`, 1, (seed) => {
+      const { client, world } = connectPair({ seed, versions: [version], down: slow() })
+      client.session.start({ up: 0, down: 600_000, seed })
+      world.advance(400)
+      const packets = framesSentBy(client.connection)
+      // Windows of megabytes: no other update is due.
+      world.run(() => client.session.streams[0]!.received > 500_000)
+      const asking = packets.flatMap((kinds, index) => (kinds.length > 0 ? [index] : []))
+      if (version.traits.acksAckOnlyPackets) {
+        expect(asking).toEqual([])
+        return
+      }
+      expect(asking.length).toBeGreaterThan(3)
+      for (const index of asking) expect(packets[index]).toEqual([SentFrameKind.WindowUpdate])
+      const gaps = asking.slice(1).map((index, i) => index - asking[i]!)
+      expect(new Set(gaps)).toEqual(new Set([20]))
     })
   }
 })
