@@ -154,7 +154,11 @@ function dialer(
   const { gateway, timeouts } = config
   const verifier = createVerifier({ ca: gateway.ca, insecure: gateway.insecure })
   const versions = versionsOf(gateway.versions)
-  const transport = acceptingPush({ ...config.transport, idleTimeoutSeconds: Math.ceil(timeouts.idle / 1000) }, versions)
+  // A gateway that was restarted without the secrets of its predecessor cannot say that a connection is gone in a way
+  // that the forwarder may believe: five timeouts in a row say it (COPT 5RTO), long before the idle timeout does.
+  const connectionOptions = [...new Set(['5RTO', ...(config.transport.connectionOptions ?? [])])]
+  const idleTimeoutSeconds = Math.ceil(timeouts.idle / 1000)
+  const transport = acceptingPush({ ...config.transport, connectionOptions, idleTimeoutSeconds }, versions)
   return (signal) =>
     QuicClient.connect({
       ...dialTarget(gateway),
