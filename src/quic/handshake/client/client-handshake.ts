@@ -18,7 +18,7 @@ import type { HandshakeMessage } from '../../wire/handshake-message.js'
 import { HandshakeMessageReader } from '../../wire/handshake-message.js'
 import { RESET_TOKEN_LENGTH } from '../../wire/stateless-reset.js'
 import { CONNECTION_ID_LENGTH } from '../../wire/public-header.js'
-import { MessageTag, Tag, rejectReasonName } from '../../wire/tags.js'
+import { MessageTag, Tag } from '../../wire/tags.js'
 import { isReservedVersion } from '../../wire/version-negotiation.js'
 import type { QuicConfigProposal } from '../config.js'
 import { processServerConfig } from '../config.js'
@@ -28,6 +28,7 @@ import { isValidServerName } from '../server-name.js'
 import { CachedServerState } from './cached-server-state.js'
 import type { ClientKeyAgreement } from './client-hello.js'
 import { buildFullHello, buildInchoateHello } from './client-hello.js'
+import { rejectReasonNames } from './reject-reasons.js'
 
 /** Hellos that a client sends before it gives up (kMaxClientHellos, tested after the fact). */
 const MAX_CLIENT_HELLOS = 4
@@ -300,7 +301,7 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     const { cached, host } = this
     host.neuterUnencryptedPackets()
     if (this.earlyData === 'offered') this.earlyData = 'rejected'
-    this.rejections.push(reasonNames(rejection))
+    this.rejections.push(rejectReasonNames(rejection))
     cached.update(rejection, this.chloHash, host.helper.wallSeconds(), this.announced)
   }
 
@@ -390,12 +391,6 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
       wallSeconds: this.host.helper.wallSeconds()
     })
   }
-}
-
-/** RREJ is for people alone: a broken one is as good as none. */
-function reasonNames(rejection: HandshakeMessage): string[] {
-  const value = rejection.get(Tag.RREJ)
-  return value === undefined || value.length % 4 !== 0 ? [] : rejection.uint32List(Tag.RREJ)!.map(rejectReasonName)
 }
 
 function invalidHello(details: string): QuicError {
