@@ -1,75 +1,24 @@
 /**
  * An independent dissector reads what client and server say to each other.
  */
-import { createSocket } from 'node:dgram'
-import type { Socket } from 'node:dgram'
-import { once } from 'node:events'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { makeCertificates, removeScratch, scratch } from '../helpers/chain.js'
 import { toPcap } from '../helpers/pcap.js'
-import type { CapturedDatagram } from '../helpers/pcap.js'
 import { freeUdpPort, hasTool, Program, quicgate, run, stopAll } from '../helpers/programs.js'
+import { RECORDED_CLIENT_PORT, RECORDED_SERVER_PORT, Recorder } from '../helpers/udp-recorder.js'
 
 const gquicFields = ['gquic.version', 'gquic.cid', 'gquic.tag_type', 'gquic.tag.sni', 'gquic.tag.version']
-
-/** The port that stands for the server in captures: the dissector is told to look there. */
-const SERVER_PORT = 4433
-const CLIENT_PORT = 50_000
 
 let dir: string
 let server: Program
 let port: number
 
-/** Stands between one client and the server and keeps what it passes on. */
-class Recorder {
-  readonly datagrams: CapturedDatagram[] = []
-  private readonly startedAt = performance.now()
-  private client: { address: string; port: number } | undefined
-
-  private constructor(
-    private readonly front: Socket,
-    private readonly back: Socket
-  ) {
-    front.on('message', (bytes, from) => {
-      this.client = from
-      this.keep(bytes, CLIENT_PORT, SERVER_PORT)
-      back.send(bytes)
-    })
-    back.on('message', (bytes) => {
-      this.keep(bytes, SERVER_PORT, CLIENT_PORT)
-      front.send(bytes, this.client!.port, this.client!.address)
-    })
-  }
-
-  static async start(serverPort: number): Promise<Recorder> {
-    const front = createSocket('udp4').bind(0, '127.0.0.1')
-    const back = createSocket('udp4')
-    back.connect(serverPort, '127.0.0.1')
-    await Promise.all([once(front, 'listening'), once(back, 'connect')])
-    return new Recorder(front, back)
-  }
-
-  get port(): number {
-    return this.front.address().port
-  }
-
-  close(): void {
-    this.front.close()
-    this.back.close()
-  }
-
-  private keep(bytes: Buffer, fromPort: number, toPort: number): void {
-    const us = Math.round((performance.now() - this.startedAt) * 1000)
-    this.datagrams.push({ us, fromPort, toPort, bytes: Buffer.from(bytes) })
-  }
-}
-
 /** Runs tshark over a capture; one array of field values for each packet. */
 async function dissect(file: string, fields: string[]): Promise<string[][]> {
   const wanted = ['-T', 'fields', ...fields.flatMap((field) => ['-e', field])]
-  const args = ['-r', file, '-d', `udp.port==${SERVER_PORT},gquic`, ...wanted]
+  const args = ['-r', file, '-d', `udp.port==${RECORDED_SERVER_PORT},gquic`, ...wanted]
   const { code, stdout, stderr } = await run('tshark', args)
   expect(code, stderr).toBe(0)
   return stdout.toString().trimEnd().split('\n').map((line) => line.split('\t'))
@@ -106,13 +55,13 @@ describe.skipIf(!hasTool('tshark'))('tshark', () => {
     const packets = await dissect(file, ['_ws.col.Protocol', '_ws.malformed', 'udp.srcport', ...gquicFields])
     expect(packets).toHaveLength(recorder.datagrams.length)
     expect(packets.every(([protocol, malformed]) => protocol === 'GQUIC' && malformed === '')).toBe(true)
-    const fromClient = packets.filter((packet) => packet[2] === String(CLIENT_PORT))
+    const fromClient = packets.filter((packet) => packet[2] === String(RECORDED_CLIENT_PORT))
     expect(new Set(fromClient.map((packet) => packet[4])).size).toBe(1)
     expect(fromClient[0]![3]).toBe(version)
     const [, , , , , tags, serverName, offered] = fromClient[0]!
     expect(tags!.split(',')).toEqual(expect.arrayContaining(['PAD', 'SNI', 'VER', 'PDMD', 'ICSL', 'CFCW', 'SFCW']))
     expect([serverName, offered]).toEqual(['www.example.com', version])
-    const rejection = packets.find((packet) => packet[2] === String(SERVER_PORT) && packet[5] !== '')
+    const rejection = packets.find((packet) => packet[2] === String(RECORDED_SERVER_PORT) && packet[5] !== '')
     expect(rejection![5]!.split(',')).toEqual(expect.arrayContaining(['STK', 'SCFG', 'PROF']))
   }, 60_000)
 })
