@@ -18,7 +18,7 @@ export const qlogSchema = z
     when: z.enum(['always', 'trouble']).default('always')
       .describe('trace every connection, or write the last events of those that fail or are slow'),
     events: z.int().min(10).max(100_000).default(200)
-      .describe('events of each connection that are kept in memory for that, about 500 bytes each'),
+      .describe('events of each connection that are kept in memory for that, about 800 bytes each'),
     slow: slowSchema.prefault({}),
     maxFileSize: size(4096).prefault('16MiB').describe('of one trace; what comes later is left out'),
     maxFiles: z.int().min(1).max(1_000_000).default(1000)

@@ -7,6 +7,7 @@ import { KeyLog } from '../../src/observe/key-log.js'
 import type { QlogEvent } from '../../src/observe/qlog/qlog-events.js'
 import { qlogFrames } from '../../src/observe/qlog/qlog-frames.js'
 import { QlogObserver } from '../../src/observe/qlog/qlog-observer.js'
+import { ClientSessionCache } from '../../src/quic/handshake/client/session-cache.js'
 import type { LevelKeys } from '../../src/quic/handshake/level-keys.js'
 import { combineObservers } from '../../src/quic/transport/observer.js'
 import type { ConnectionObserver, ObservedConnection, ObservedPacket, ObserveConnection } from '../../src/quic/transport/observer.js'
@@ -15,7 +16,9 @@ import { supportedVersions } from '../../src/quic/wire/versions/registry.js'
 import { toPcap, type CapturedDatagram } from '../helpers/pcap.js'
 import { checkEvent } from '../helpers/qlog-schema.js'
 import { Delay, Duplicate, Loss, Reorder, type InTransit, type NetworkNode } from '../helpers/sim/network.js'
-import { runExchanges, scenario } from '../helpers/sim/scenario.js'
+import { connectPair, runExchanges, scenario } from '../helpers/sim/scenario.js'
+import { SimClientSession, SimServerSession } from '../helpers/sim/sim-application.js'
+import { SimWorld } from '../helpers/sim/sim-world.js'
 
 let dir: string
 
@@ -174,5 +177,63 @@ describe('mechanism: observing', () => {
       expect(connection!.requests.map(({ bodyLength }) => bodyLength)).toEqual([40_000, 0])
       expect(connection!.responses.map(({ bodyLength }) => bodyLength)).toEqual([60_000, 30_000])
     })
+
+    it(`${label}: keys are logged under the id that a stateless reject gave`, async () => {
+      const versions = supportedVersions.filter((version) => version.label === label)
+      const path = join(dir, `${label}-anew.keys`)
+      const log = new KeyLog(path, (problem) => expect.unreachable(problem))
+      const ids: string[] = []
+      const datagrams: CapturedDatagram[] = []
+      const tap = (fromPort: number, toPort: number): Tap =>
+        new Tap((us, bytes) => datagrams.push({ us, fromPort, toPort, bytes }))
+      const events: QlogEvent[] = []
+      const observe: ObserveConnection = (facts, localAddress) => {
+        if (facts.perspective === Perspective.Server) return undefined
+        const sink = { add: (event: QlogEvent) => events.push(event), end: () => {} }
+        const watch: ConnectionObserver = { onConnectionIdChanged: (_now, id) => ids.push(id.toString()) }
+        return combineObservers([log.observer(facts), watch, new QlogObserver(facts, localAddress, sink)])
+      }
+      const transport = { connectionOptions: ['SREJ'] }
+      const up = [tap(40_000, 443), new Delay(20)]
+      const down = [tap(443, 40_000), new Delay(20)]
+      const world = new SimWorld({ seed: 5, versions, createSession: (connection) => new SimServerSession(connection) })
+      const client = world.addClient({
+        versions,
+        transport,
+        up,
+        down,
+        observe,
+        sessionCache: new ClientSessionCache(),
+        createSession: (connection) => new SimClientSession(connection, transport)
+      })
+      world.run(() => client.connection.encryptionEstablished)
+      client.session.start({ up: 5000, down: 5000, seed: 5 })
+      world.run(() => client.session.done)
+      log.close()
+      expect(ids).toEqual([client.connection.connectionId.toString()])
+      writeFileSync(join(dir, 'anew.pcap'), toPcap(datagrams))
+      const { report } = await inspectCapture(join(dir, 'anew.pcap'), { keys: [path] })
+      expect(report.undecryptable).toBe(0)
+      expect(report.connections).toHaveLength(2)
+      expect(report.connections[1]).toMatchObject({ connectionId: ids[0], responses: [{ bodyLength: 5000 }] })
+      const changes = events.map((event) => checkEvent(JSON.parse(JSON.stringify(event))))
+      expect(changes.filter(({ name }) => name === 'connectivity:connection_id_updated')).toMatchObject([
+        { data: { old: report.connections[0]!.connectionId, new: ids[0] } }
+      ])
+    })
   }
+
+  scenario('a client that moves is told of', 2, (seed) => {
+    const moves: string[] = []
+    const observe: ObserveConnection = () => ({
+      onPeerAddressChanged: (_now, from, to) => moves.push(`${from.address}:${from.port} ${to.address}:${to.port}`)
+    })
+    const { client, world } = connectPair({ seed, observe })
+    client.session.start({ up: 200_000, down: 200_000, seed })
+    world.advance(100)
+    const { address, port } = client.address
+    client.move({ family: 4, address: '192.0.2.77', port: 50_001 })
+    world.run(() => client.session.done)
+    expect(moves).toEqual([`${address}:${port} 192.0.2.77:50001`])
+  })
 })
