@@ -102,6 +102,19 @@ describe('mechanism: NAT rebinding', () => {
     expect(back).toBe(0)
   })
 
+  for (const version of supportedVersions) {
+    scenario(`a client that moves before the server's hello arrives: ${version.label}`, 2, (seed) => {
+      const pair = connectPair({ seed, versions: [version] })
+      const { client, world } = pair
+      start(pair, seed, 50_000)
+      // The full hello is under way, the answer to it will go to the old port.
+      world.advance(10)
+      client.move(elsewhere(pair, 1))
+      world.run(() => client.session.done, 10_000)
+      expect(client.connection.handshakeConfirmed).toBe(true)
+    })
+  }
+
   scenario('an idle client that moves is found at its next request', 1, (seed) => {
     const pair = connectPair({ seed })
     const { client, world } = pair

@@ -30,7 +30,6 @@ import { SentPacketMap } from './sent-packet-map.js'
 const RTO_PACKETS = 2
 /** The reference's limit on what one side keeps about packets (quic_protocol.h, kMaxTrackedPackets). */
 const MAX_TRACKED_PACKETS = 10_000
-
 /** The most TCP connections that COPT NCON makes one out of. */
 const MAX_EMULATED_CONNECTIONS = 5
 
@@ -237,6 +236,10 @@ export class SentPacketManager {
       case TimeoutMode.Handshake:
         this.stats.cryptoTimeouts++
         this.probesAllowed = this.requeuer.requeueCrypto(now, listener)
+        // A server that has answered reads no hello any more; where a client is now, only newer keys tell it.
+        if (this.timer.cryptoCount > 1 && this.perspective === Perspective.Client) {
+          this.probesAllowed += this.requeuer.requeueOldest(1, listener)
+        }
         return
       case TimeoutMode.Loss: {
         this.stats.lossTimeouts++
@@ -293,9 +296,9 @@ export class SentPacketManager {
     }
     const lossMode = requestedLossMode(received)
     if (lossMode !== undefined) this.loss.setMode(lossMode)
-    if (this.perspective === Perspective.Server) this.applyClientOptions(received)
-    else this.applyClientOptions(this.options.sentOptions ?? [])
-    if (this.perspective === Perspective.Server) this.controller.applyOptions(requestedControllerOptions(received))
+    const server = this.perspective === Perspective.Server
+    this.applyClientOptions(server ? received : (this.options.sentOptions ?? []))
+    if (server) this.controller.applyOptions(requestedControllerOptions(received))
   }
 
   /** COPT NCON: this many streams are open, and the connection behaves like as many TCP connections, up to five. */
