@@ -11,7 +11,13 @@ export type { EarlyData, HandshakeDescription } from './quic/handshake/handshake
 export type { EarlyDataPolicy } from './quic/handshake/server/server-handshakes.js'
 export { QuicClient, type ClientClosed, type QuicClientOptions } from './endpoint/client.js'
 export { sessionOptions, type TransportOptions } from './endpoint/transport-options.js'
-export type { DatagramEngine, DatagramHandler, DatagramSocket, SocketOptions } from './endpoint/datagram-engine.js'
+export {
+  RECEIVE_BUDGET,
+  type DatagramEngine,
+  type DatagramHandler,
+  type DatagramSocket,
+  type SocketOptions
+} from './endpoint/datagram-engine.js'
 export { NodeEngine } from './endpoint/engines/node-engine.js'
 export { EndpointDriver } from './endpoint/driver.js'
 export { systemHelper, type EndpointHelper } from './endpoint/system.js'
