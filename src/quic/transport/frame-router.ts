@@ -11,7 +11,7 @@ import type { ConnectionVisitor } from './connection-visitor.js'
 import type { CryptoSendStream } from './crypto-stream.js'
 
 /** What a packet's frames may ask of the connection itself. */
-export interface FrameRouterOwner extends FrameFateListener {
+export interface FrameRouterOwner {
   readonly cryptoStreamId: number
   onCryptoFrame(offset: number, buffer: Uint8Array, start: number, end: number): void
   onPeerClosed(error: QuicError): void
@@ -36,6 +36,7 @@ export class FrameRouter implements FrameVisitor {
 
   constructor(
     private readonly owner: FrameRouterOwner,
+    private readonly fates: FrameFateListener,
     private readonly crypto: CryptoSendStream,
     private readonly sentPackets: SentPacketManager,
     private readonly session: ConnectionVisitor,
@@ -83,7 +84,7 @@ export class FrameRouter implements FrameVisitor {
       throw new QuicError(QuicErrorCode.INVALID_ACK_DATA, 'Invalid entropy')
     }
     this.newestAckPacket = this.packetNumber
-    this.sentPackets.onAck(this.now, ack, this.owner)
+    this.sentPackets.onAck(this.now, ack, this.fates)
   }
 
   onStopWaiting(leastUnacked: number, entropyHash: number): void {
