@@ -38,7 +38,24 @@ export interface DatagramSocket {
    *   sent before {@link DatagramHandler.onWritable}
    */
   send(transmit: Transmit, bytes: Uint8Array): boolean
+  /**
+   * The turn has come to its end: whatever {@link send} has gathered goes to the system now.
+   * @returns false as send does
+   */
+  flush(): boolean
+  /** How many datagrams the kernel has thrown away so far because this socket's receive buffer was full, if it tells. */
+  kernelDrops(): number | undefined
   close(): Promise<void>
+}
+
+/** How sockets share one address and port. */
+export interface ReusePort {
+  /**
+   * How many sockets there will be. Arriving datagrams are given out by connection id, whatever address they come from:
+   * the sockets are counted in the order in which they were opened, and datagrams for one that is not open yet, like
+   * those without a readable id, go where the kernel's hash of the addresses puts them.
+   */
+  readonly count: number
 }
 
 /** What to open. */
@@ -51,6 +68,11 @@ export interface SocketOptions {
   connectTo?: PeerAddress
   /** Wanted kernel receive buffer, bytes. */
   receiveBufferSize?: number
+  /**
+   * One of several sockets, of this process or of others of the same user, that share address and port. Every one of
+   * them has to say so, with the same count. `open` rejects with ERR_FEATURE_UNAVAILABLE where the engine has no such thing.
+   */
+  reusePort?: ReusePort
   handler: DatagramHandler
 }
 

@@ -89,6 +89,7 @@ export class EndpointDriver implements DatagramHandler {
       if (transmit === undefined) break
       this.blocked = !socket.send(transmit, buffer)
     }
+    if (!socket.flush()) this.blocked = true
     if (left === 0 && !this.blocked) this.wake()
     this.armTimer()
     this.onTurn()

@@ -39,21 +39,23 @@ export class KernelDropWatch {
   total: number | undefined
   private readonly timer: NodeJS.Timeout
 
-  /** @param onDrops called with how many more there are, and how many there are by now */
+  /**
+   * @param read tells how many there are by now
+   * @param onDrops called with how many more there are, and how many there are by now
+   */
   constructor(
-    private readonly local: PeerAddress,
+    private readonly read: () => number | undefined,
     private readonly onDrops: (dropped: number, total: number) => void,
-    intervalMs = INTERVAL_MS,
-    private readonly read: (local: PeerAddress) => number | undefined = kernelDrops
+    intervalMs = INTERVAL_MS
   ) {
-    this.total = read(local)
+    this.total = read()
     this.timer = setInterval(() => this.look(), intervalMs).unref()
   }
 
   /** Looks at once. @returns the total */
   look(): number | undefined {
     const before = this.total ?? 0
-    this.total = this.read(this.local)
+    this.total = this.read()
     if (this.total !== undefined && this.total > before) this.onDrops(this.total - before, this.total)
     return this.total
   }

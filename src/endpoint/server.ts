@@ -125,9 +125,10 @@ export class QuicServer {
       handler: server.driver
     })
     server.driver.attach(server.socket)
-    server.drops = new KernelDropWatch(server.address, (dropped, total) => {
+    const onDrops = (dropped: number, total: number): void => {
       o.onEvent?.({ type: 'datagrams-dropped', dropped, total })
-    })
+    }
+    server.drops = new KernelDropWatch(() => server.socket.kernelDrops(), onDrops)
     return server
   }
 

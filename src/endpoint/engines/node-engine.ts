@@ -14,6 +14,7 @@ import {
   type DatagramSocket,
   type SocketOptions
 } from '../datagram-engine.js'
+import { kernelDrops } from '../kernel-drops.js'
 
 const DEFAULT_RECEIVE_BUFFER = 4 * 1024 * 1024
 const SEND_BUFFER = 4 * 1024 * 1024
@@ -164,11 +165,29 @@ class NodeDatagramSocket implements DatagramSocket {
     else this.socket.send(bytes, at, size, to.port, to.address, done)
   }
 
+  /** Nothing has been gathered. */
+  flush(): boolean {
+    return !this.blocked
+  }
+
+  kernelDrops(): number | undefined {
+    return kernelDrops(this.localAddress)
+  }
+
   async close(): Promise<void> {
     if (this.closed) return
     this.closed = true
     this.socket.off('message', this.onMessage)
     await new Promise<void>((resolve) => this.socket.close(() => resolve()))
+  }
+}
+
+/** An engine was asked for something that only another engine can do. */
+export class FeatureUnavailableError extends Error {
+  readonly code = 'ERR_FEATURE_UNAVAILABLE'
+
+  constructor(what: string) {
+    super(`${what} needs the native engine`)
   }
 }
 
@@ -179,6 +198,7 @@ export class NodeEngine implements DatagramEngine {
 
   async open(options: SocketOptions): Promise<DatagramSocket> {
     const { address, port, connectTo, handler } = options
+    if (options.reusePort !== undefined) throw new FeatureUnavailableError('sharing a port by connection id')
     const family = isIPv6(address) ? 6 : 4
     const socket = createSocket({
       type: family === 6 ? 'udp6' : 'udp4',

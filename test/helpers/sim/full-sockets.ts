@@ -147,6 +147,14 @@ export class FullSocket implements DatagramSocket {
     return !this.full
   }
 
+  flush(): boolean {
+    return !this.full
+  }
+
+  kernelDrops(): undefined {
+    return undefined
+  }
+
   private drainLater(): void {
     const { clock, o } = this.engine
     this.draining = true

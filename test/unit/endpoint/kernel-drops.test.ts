@@ -24,14 +24,12 @@ describe('the kernel table', () => {
 })
 
 describe('the watch', () => {
-  const local = { family: 4 as const, address: '127.0.0.1', port: 443 }
-
   it('tells what is new, and nothing where nothing is', () => {
     vi.useFakeTimers()
     try {
       let drops: number | undefined = 0
       const told: [number, number][] = []
-      const watch = new KernelDropWatch(local, (dropped, total) => told.push([dropped, total]), 1000, () => drops)
+      const watch = new KernelDropWatch(() => drops, (dropped, total) => told.push([dropped, total]), 1000)
       vi.advanceTimersByTime(2500)
       drops = 7
       vi.advanceTimersByTime(1000)
@@ -52,7 +50,7 @@ describe('the watch', () => {
   })
 
   it('is silent where the system does not tell', () => {
-    const watch = new KernelDropWatch(local, () => expect.unreachable(), 1000, () => undefined)
+    const watch = new KernelDropWatch(() => undefined, () => expect.unreachable(), 1000)
     expect(watch.look()).toBeUndefined()
     watch.close()
   })
