@@ -90,6 +90,7 @@ const STREAM_HEADER = 15
 /** A packet that keeps frames as objects. */
 export class FakePacket implements PacketSink {
   level: EncryptionLevel = EncryptionLevel.ForwardSecure
+  readonly mayCut = true
   readonly frames: PipeFrame[] = []
 
   private readonly size: number

@@ -17,6 +17,19 @@ class ChangingMtu implements NetworkNode {
   }
 }
 
+/** Holds back everything that is sent in a while from `begin` on, and lets it go at the end of that, the newest first. */
+class Backlog implements NetworkNode {
+  begin = Infinity
+
+  constructor(private readonly length: number) {}
+
+  pass(...[packet, _random, emit]: Parameters<NetworkNode['pass']>): void {
+    const end = this.begin + this.length
+    const held = packet.at >= this.begin && packet.at < end
+    emit(held ? { ...packet, at: end + Math.ceil((end - packet.at) / 100) } : packet)
+  }
+}
+
 function serverOf({ client, world }: ConnectedPair): { maxPacketLength: number } {
   return client.serverSide(world)!
 }
@@ -83,6 +96,17 @@ describe('mechanism: black-hole fallback', () => {
         expect(size).toBeLessThanOrEqual(above.payload)
         expect(size).toBeGreaterThanOrEqual(1200)
       }
+    })
+
+    scenario(`packets that come late after all fit together with those that took their place: ${version.label}`, 2, (seed) => {
+      const backlog = new Backlog(3_000_000)
+      const pair = connectPair({ seed, versions: [version], down: [new Delay(20), backlog, new Loss(0.01)] })
+      pair.client.session.start({ up: 0, down: 1_000_000, seed })
+      pair.world.advance(150)
+      backlog.begin = pair.world.now
+      pair.world.run(() => serverOf(pair).maxPacketLength === 1200, 3_000)
+      pair.world.run(() => pair.client.session.done, 60_000)
+      expect(serverOf(pair).maxPacketLength).toBe(1350)
     })
 
     scenario(`a path too narrow for the first hello: ${version.label}`, 2, (seed) => {

@@ -24,6 +24,8 @@ export interface PathParts {
 export class ConnectionPath {
   readonly mtu = new MtuDiscovery()
   private readonly migration = new PathMigration()
+  /** The last packet sent before packets were made smaller on suspicion. */
+  private lastOfOldSize = 0
 
   constructor(private readonly parts: PathParts) {}
 
@@ -40,6 +42,10 @@ export class ConnectionPath {
     const acked = sentPackets.largestAckedLength
     if (acked > assembler.maxPacketLength) {
       assembler.maxPacketLength = this.mtu.onPacketAcked(acked, assembler.maxPacketLength)
+      assembler.mayCut = true
+    } else if (sentPackets.largestAcked > this.lastOfOldSize) {
+      // What was sent later arrives, and nothing larger has: that was the size.
+      assembler.mayCut = true
     }
   }
 
@@ -52,12 +58,16 @@ export class ConnectionPath {
     const { consecutiveRtoCount, consecutiveCryptoTimeouts, largestSent } = sentPackets
     const { maxPacketLength } = assembler
     this.shrinkTo(this.mtu.onTimeouts(consecutiveRtoCount, consecutiveCryptoTimeouts, largestSent, maxPacketLength))
-    if (perspective === Perspective.Server || assembler.maxPacketLength === maxPacketLength) return true
+    if (assembler.maxPacketLength === maxPacketLength) return true
+    assembler.mayCut = false
+    this.lastOfOldSize = largestSent
+    if (perspective === Perspective.Server) return true
     return crypto.longestChunk + HELLO_OVERHEAD <= assembler.maxPacketLength
   }
 
   /** The system refused to send a packet of this size. */
   onTooBig(size: number): void {
+    this.parts.assembler.mayCut = true
     this.shrinkTo(this.mtu.onTooBig(size, this.parts.assembler.maxPacketLength))
   }
 

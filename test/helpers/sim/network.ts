@@ -79,10 +79,14 @@ export class Duplicate implements NetworkNode {
 export class Corrupt implements NetworkNode {
   corrupted = 0
 
-  constructor(private readonly share: number) {}
+  /** @param spares tells what is never damaged */
+  constructor(
+    private readonly share: number,
+    private readonly spares: (bytes: Uint8Array) => boolean = () => false
+  ) {}
 
   pass(packet: InTransit, random: SeededRandom, emit: (packet: InTransit) => void): void {
-    if (!random.chance(this.share)) {
+    if (!random.chance(this.share) || this.spares(packet.bytes)) {
       emit(packet)
       return
     }

@@ -23,6 +23,7 @@ const textEncoder = new TextEncoder()
 export class PacketAssembler implements PacketSink {
   /** Largest packet, UDP payload in bytes. */
   maxPacketLength: number
+  mayCut = true
   /** The frames of the packet under construction that want to know their fate. */
   frames: SentFrame | null = null
   hasCrypto = false

@@ -243,8 +243,8 @@ export class PacketSender {
     const update = cryptoReceiver.windowUpdate
     if (update > 0 && assembler.addWindowUpdate(this.traits.cryptoStreamId, update)) cryptoReceiver.onWindowUpdateSent()
     if (this.applicationData) session.writeFrames(assembler, now)
-    // A probe has to be answered even when there is nothing left to say.
-    if (probing && assembler.frames === null) assembler.addPing()
+    // A probe has to be answered even when there is nothing left to say, or nothing that may be said in pieces yet.
+    if (assembler.frames === null && (probing || (!assembler.mayCut && !sentPackets.hasRetransmittable))) assembler.addPing()
   }
 
   private addCrypto(): void {

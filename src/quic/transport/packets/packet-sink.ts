@@ -21,6 +21,11 @@ export interface PacketSink {
    * the answer is 0; -1 means that not even an empty frame fits.
    */
   streamCapacity(streamId: number, offset: number): number
+  /**
+   * Whether a lost frame that no longer fits may go in pieces. Not while the old one may still arrive: a receiver that
+   * has one of the pieces takes it for other data (QUIC_OVERLAPPING_STREAM_DATA) and closes the connection.
+   */
+  readonly mayCut: boolean
   /** Whether a STREAM frame like this, alone, fits into a packet of today's size. */
   fitsAlone(streamId: number, offset: number, length: number): boolean
   /** Adds a STREAM frame whose data is copied from `source`. `length` is at most {@link streamCapacity}. */

@@ -137,7 +137,7 @@ export class SendQueue<S extends SendingStream<S>> {
   /** Packets have become smaller than the one that was lost: its frame goes in pieces. */
   private writePartOfLost(packet: PacketSink, frame: LostFrame, source: StreamDataSource): boolean {
     const capacity = packet.streamCapacity(frame.streamId, frame.offset)
-    if (capacity <= 0) return false
+    if (capacity <= 0 || !packet.mayCut) return false
     packet.addStream(frame.streamId, frame.offset, capacity, false, source)
     this.lost.cutFirst(capacity)
     return true
