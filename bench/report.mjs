@@ -2,7 +2,7 @@
 import Table from 'cli-table3'
 
 /** Metrics of which more is better; of all others less is. */
-const moreIsBetter = new Set(['MB/s', 'requests/s'])
+const moreIsBetter = new Set(['MB/s', 'Mbit/s', 'requests/s', 'handshakes/s', 'operations/s', 'alive'])
 
 /**
  * One metric over all rounds.
@@ -18,8 +18,8 @@ export function summarize(values) {
 /** The rounds of one side, metric by metric; metrics that a side does not have are left out. */
 export function summarizeSide(name, rounds) {
   const metrics = {}
-  for (const key of Object.keys(rounds[0])) {
-    if (rounds[0][key] !== undefined) metrics[key] = summarize(rounds.map((round) => round[key]))
+  for (const [key, value] of Object.entries(rounds[0] ?? {})) {
+    if (value !== undefined && !Number.isNaN(value)) metrics[key] = summarize(rounds.map((round) => round[key]))
   }
   return { name, metrics }
 }
@@ -31,46 +31,62 @@ export function format(value) {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2)
 }
 
-/** A table of one scenario: a row a metric, a column a side, and the first side's share of the second. */
-export function scenarioTable({ title, sides }) {
-  const table = plainTable(['', ...sides.map(({ name }) => name), 'ratio'])
-  const [first, second] = sides
-  const metrics = [...new Set(sides.flatMap((side) => Object.keys(side.metrics)))]
-  for (const metric of metrics) {
-    const cells = sides.map((side) => {
-      const found = side.metrics[metric]
-      if (found === undefined) return '–'
-      return `${format(found.median)}  (${format(found.min)}–${format(found.max)})`
-    })
-    const both = first.metrics[metric] !== undefined && second.metrics[metric] !== undefined
-    const ratio = both ? format(first.metrics[metric].median / second.metrics[metric].median) : ''
-    table.push([metric, ...cells, ratio])
-  }
-  return `${title}: median (lowest–highest)\n${table.toString()}`
+/** The median and how far the rounds are apart: half the way from the lowest to the highest, in percent. */
+function cell(summary) {
+  if (summary === undefined) return '–'
+  const { median, min, max, rounds } = summary
+  if (rounds.length < 2 || median === 0) return format(median)
+  return `${format(median)} ±${(((max - min) / 2 / median) * 100).toFixed(0)}%`
 }
 
-/** What changed since an earlier report, in the first sides' metrics. */
+/** The ratio of two sides' medians. */
+export function ratioOf(first, second, metric) {
+  const [a, b] = [first?.metrics[metric], second?.metrics[metric]]
+  return a === undefined || b === undefined || b.median === 0 ? undefined : a.median / b.median
+}
+
+/** A table of one case: a row a side, a column a metric, and below them one side's share of another. */
+export function caseTable({ title, sides, compare, notes }) {
+  const metrics = [...new Set(sides.flatMap((side) => Object.keys(side.metrics)))]
+  const table = plainTable(['', ...metrics])
+  for (const side of sides) table.push([side.name, ...metrics.map((metric) => cell(side.metrics[metric]))])
+  for (const [a, b] of compare) {
+    const [first, second] = [a, b].map((name) => sides.find((side) => side.name === name))
+    if (first === undefined || second === undefined) continue
+    table.push([`${a} ÷ ${b}`, ...metrics.map((metric) => format(ratioOf(first, second, metric)))])
+  }
+  const remarks = (notes ?? []).map((note) => `\n  ${note}`).join('')
+  return `${title}: median ± spread\n${table.toString()}${remarks}`
+}
+
+/** What changed since an earlier report, in all sides that both have. */
 export function comparisonTable(before, now) {
   const table = plainTable(['', 'before', 'now', 'change', ''])
-  for (const scenario of now.scenarios) {
-    const old = before.scenarios.find(({ name }) => name === scenario.name)
+  for (const one of now.cases) {
+    const old = before.cases.find(({ name }) => name === one.name)
     // Other sizes make other numbers.
-    if (old === undefined || old.title !== scenario.title) continue
-    const [side] = scenario.sides
-    for (const [metric, { median, min, max }] of Object.entries(side.metrics)) {
-      const was = old.sides[0].metrics[metric]
-      if (was === undefined) continue
-      // Rounds that overlap say nothing: then the difference is called noise.
-      const apart = min > was.max || max < was.min
-      const better = median > was.median === moreIsBetter.has(metric)
-      const verdict = !apart ? 'within the spread' : better ? 'better' : 'worse'
-      const change = `${median >= was.median ? '+' : '−'}${Math.abs((median / was.median - 1) * 100).toFixed(1)} %`
-      table.push([`${scenario.name}: ${metric}`, format(was.median), format(median), change, verdict])
+    if (old === undefined || old.title !== one.title) continue
+    for (const { name, metrics } of one.sides) {
+      const was = old.sides.find((side) => side.name === name)?.metrics ?? {}
+      for (const [metric, summary] of Object.entries(metrics)) {
+        if (was[metric] !== undefined) table.push([`${one.name}, ${name}: ${metric}`, ...change(metric, was[metric], summary)])
+      }
     }
   }
   return `against the run of ${before.at} (${before.commit ?? 'unknown commit'})\n${table.toString()}`
 }
 
+function change(metric, was, { median, min, max }) {
+  // Rounds that overlap say nothing: then the difference is called noise.
+  const apart = min > was.max || max < was.min
+  const better = median > was.median === moreIsBetter.has(metric)
+  const verdict = !apart ? 'within the spread' : better ? 'better' : 'worse'
+  const percent = `${median >= was.median ? '+' : '−'}${Math.abs((median / was.median - 1) * 100).toFixed(1)} %`
+  return [format(was.median), format(median), percent, verdict]
+}
+
 function plainTable(head) {
-  return new Table({ head, style: { head: [], border: [] }, colAligns: ['left', ...head.slice(1).map(() => 'right')] })
+  // No line between rows: a case has many of them.
+  const chars = { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' }
+  return new Table({ head, chars, style: { head: [], border: [] }, colAligns: ['left', ...head.slice(1).map(() => 'right')] })
 }

@@ -1,9 +1,13 @@
 // The yardstick's client: undici. Does what `quicgate fetch --json` does with a body, and prints the same fields.
-//   node http-client.mjs URL
+//   node http-client.mjs URL [FILE_TO_POST]
 import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
 import { Writable } from 'node:stream'
 import { stream } from 'undici'
 
+const [url, upload] = process.argv.slice(2)
+const request =
+  upload === undefined ? { method: 'GET' } : { method: 'POST', body: createReadStream(upload, { highWaterMark: 65_536 }) }
 const started = performance.now()
 const hash = createHash('sha256')
 let bodyLength = 0
@@ -15,7 +19,7 @@ const digest = new Writable({
   }
 })
 let status
-await stream(process.argv[2], { method: 'GET' }, ({ statusCode }) => {
+await stream(url, request, ({ statusCode }) => {
   status = statusCode
   return digest
 })

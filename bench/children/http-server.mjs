@@ -1,4 +1,5 @@
-// The yardstick's server: node:http. With a directory it serves its files, without one it answers 1 KB to everything.
+// The yardstick's server: node:http. With a directory it serves its files and takes uploads, without one it answers
+// 1 KB to everything.
 //   node http-server.mjs PORT [DIRECTORY]
 import { createReadStream, statSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -11,11 +12,13 @@ const server = createServer((request, response) => {
   if (directory === undefined) {
     response.writeHead(200, { 'content-type': 'text/plain', 'content-length': kilobyte.length })
     response.end(kilobyte)
-    return
+  } else if (request.method === 'POST') {
+    request.resume().once('end', () => response.end('ok'))
+  } else {
+    const file = join(directory, request.url)
+    response.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': statSync(file).size })
+    createReadStream(file).pipe(response)
   }
-  const file = join(directory, request.url)
-  response.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': statSync(file).size })
-  createReadStream(file).pipe(response)
 })
 server.listen(Number(port), '127.0.0.1', () => console.log(`listening on 127.0.0.1:${port}`))
 process.on('SIGTERM', () => process.exit(0))

@@ -147,6 +147,7 @@ func runClient(args []string) error {
 	method := flags.String("method", "", "request method (default: GET, with --data-bytes POST)")
 	dataBytes := flags.Int64("data-bytes", -1, "length of the request's body")
 	timeout := flags.Duration("timeout", time.Minute, "end with an error if not all is done after this time")
+	cpu := flags.Bool("cpu", false, "print the processor time used as the last line")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
@@ -210,6 +211,9 @@ func runClient(args []string) error {
 	}
 	if err := client.transport.Close(); err != nil {
 		return err
+	}
+	if *cpu {
+		printJSON(map[string]interface{}{"event": "done", "cpuSeconds": cpuSeconds()})
 	}
 	if !good {
 		return errSomeFailed

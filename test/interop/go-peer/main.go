@@ -20,7 +20,7 @@ import (
 const usage = `usage: quicgo-peer <command> [flags]
 
 commands:
-  server        answers /bytes/N, /echo, /headers, /sha256, /delay/MS
+  server        answers /bytes/N, /echo, /headers, /sha256, /discard, /delay/MS
   client        requests URLs, one JSON line each
   proxy         reverse proxy in front of an HTTP/1.1 upstream
   bench-client  puts load on a server and prints one JSON summary

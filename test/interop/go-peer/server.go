@@ -130,6 +130,8 @@ func answer(w http.ResponseWriter, r *http.Request) {
 		answerHeaders(w, r)
 	case path == "/sha256":
 		answerDigest(w, r)
+	case path == "/discard":
+		answerDiscard(w, r)
 	case strings.HasPrefix(path, "/delay/"):
 		answerDelay(w, r, strings.TrimPrefix(path, "/delay/"))
 	default:
@@ -202,6 +204,16 @@ func answerDigest(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("X-Body-Length", strconv.FormatInt(length, 10))
 	answerText(w, r, http.StatusOK, hex.EncodeToString(hash.Sum(nil)))
+}
+
+// answerDiscard takes an upload and tells its length, for benchmarks that measure nothing but the transfer.
+func answerDiscard(w http.ResponseWriter, r *http.Request) {
+	length, err := io.Copy(io.Discard, r.Body)
+	if err != nil {
+		answerText(w, r, http.StatusBadRequest, fmt.Sprintf("cannot read the body: %v\n", err))
+		return
+	}
+	answerText(w, r, http.StatusOK, strconv.FormatInt(length, 10))
 }
 
 func answerDelay(w http.ResponseWriter, r *http.Request, delay string) {

@@ -1,14 +1,17 @@
 import { describe, expect, it } from 'vitest'
 // @ts-expect-error a script without types
-import { comparisonTable, format, scenarioTable, summarize, summarizeSide } from '../../../bench/report.mjs'
+import { caseTable, comparisonTable, format, summarize, summarizeSide } from '../../../bench/report.mjs'
 
 const rounds = (speed: number[], cost: number[]): Record<string, number | undefined>[] =>
   speed.map((value, i) => ({ 'MB/s': value, 'CPU µs/packet': cost[i], packets: undefined }))
 
-function report(speed: number[], cost: number[]): object {
+function report(speed: number[], cost: number[]): { cases: { title: string }[] } {
   const sides = [summarizeSide('quic', rounds(speed, cost)), summarizeSide('http', rounds([200, 200, 200], cost))]
-  return { at: '2026-01-01', commit: 'abc', scenarios: [{ name: 'bulk', title: 'a file', sides }] }
+  const one = { name: 'bulk', title: 'a file', sides, compare: [['quic', 'http'], ['quic', 'gone']], notes: ['no gone'] }
+  return { at: '2026-01-01', commit: 'abc', cases: [one] } as never
 }
+
+const rowOf = (table: unknown, name: string): string => (table as string).split('\n').find((line) => line.includes(name))!
 
 describe('the benchmark report', () => {
   it('takes the middle of the rounds and shows their spread', () => {
@@ -17,28 +20,31 @@ describe('the benchmark report', () => {
     expect(summarizeSide('quic', rounds([1, 2, 3], [9, 9, 9])).metrics).not.toHaveProperty('packets')
   })
 
-  it('shows both sides and the ratio of their medians', () => {
-    const { scenarios } = report([40, 50, 60], [8, 9, 10]) as { scenarios: object[] }
-    const row = (scenarioTable(scenarios[0]) as string).split('\n').find((line) => line.includes('MB/s'))!
-    expect(row).toMatch(/50\.0 {2}\(40\.0–60\.0\).*200 {2}\(200–200\).*0\.25/)
+  it('shows each side, the ratio of the medians, and what was left out', () => {
+    const table = caseTable(report([40, 50, 60], [8, 9, 10]).cases[0])
+    expect(rowOf(table, ' quic ')).toMatch(/50\.0 ±20%.*9\.00 ±11%/)
+    expect(rowOf(table, ' http ')).toMatch(/200 ±0%/)
+    expect(rowOf(table, 'quic ÷ http')).toMatch(/0\.25.*1\.00/)
+    expect(table).not.toContain('÷ gone')
+    expect(table).toMatch(/^ {2}no gone$/m)
   })
 
   it('calls a change better or worse only where no round overlaps', () => {
     const before = report([40, 50, 60], [8, 9, 10])
-    const verdict = (now: object, metric: string): string =>
-      (comparisonTable(before, now) as string).split('\n').find((line) => line.includes(metric))!
+    const verdict = (now: object, metric: string): string => rowOf(comparisonTable(before, now), `quic: ${metric}`)
     const faster = report([70, 80, 90], [5, 6, 7])
     expect(verdict(faster, 'MB/s')).toMatch(/\+60\.0 %.*better/)
-    expect(verdict(faster, 'µs/packet')).toMatch(/−33\.3 %.*better/)
+    expect(verdict(faster, 'CPU µs/packet')).toMatch(/−33\.3 %.*better/)
     const slower = report([20, 30, 35], [11, 12, 13])
     expect(verdict(slower, 'MB/s')).toMatch(/−40\.0 %.*worse/)
-    expect(verdict(slower, 'µs/packet')).toMatch(/\+33\.3 %.*worse/)
+    expect(verdict(slower, 'CPU µs/packet')).toMatch(/\+33\.3 %.*worse/)
     expect(verdict(report([50, 55, 65], [8, 9, 10]), 'MB/s')).toMatch(/within the spread/)
+    expect(rowOf(comparisonTable(before, faster), 'http: MB/s')).toMatch(/within the spread/)
   })
 
   it('does not compare runs of different sizes', () => {
-    const before = report([40], [8]) as { scenarios: { title: string }[] }
-    before.scenarios[0]!.title = 'another file'
+    const before = report([40], [8])
+    before.cases[0]!.title = 'another file'
     expect(comparisonTable(before, report([70], [5]))).not.toContain('bulk')
   })
 

@@ -1,0 +1,13 @@
+// The packet engine that QUICGATE_ENGINE names, as the product chooses it.
+import { NodeEngine } from '../../dist/index.js'
+
+/**
+ * An engine for an endpoint.
+ * @param {string} [aead] the only AEAD that the endpoint is to take, `AESG` or `CC20`
+ */
+export function engine(aead) {
+  const chosen = new NodeEngine()
+  if (aead === undefined) return chosen
+  const aeadProvider = Object.create(chosen.aeadProvider, { preference: { value: [aead] } })
+  return { aeadProvider, open: (options) => chosen.open(options) }
+}

@@ -1,0 +1,38 @@
+/** The packet engines that the built program can run on. */
+import { execFileSync } from 'node:child_process'
+import { cli } from './processes.mjs'
+
+const names = ['node', 'native']
+
+/**
+ * All engines. One that cannot be loaded here has `missing`, the reason; the others `env`, which selects them.
+ * @returns {{ name: string, env: Record<string, string>, missing?: string }[]}
+ */
+export function findEngines() {
+  return names.map((name) => {
+    const env = { QUICGATE_ENGINE: name }
+    const missing = name === 'node' ? undefined : whyMissing(name, env)
+    return missing === undefined ? { name, env } : { name, env, missing }
+  })
+}
+
+function whyMissing(name, env) {
+  let said
+  try {
+    const options = { env: { ...process.env, ...env }, encoding: 'utf8', stdio: 'pipe' }
+    said = execFileSync(process.execPath, [cli, '--version', '--verbose'], options)
+  } catch (error) {
+    said = `${error.stdout ?? ''}${error.stderr ?? ''}`
+  }
+  if (new RegExp(`^engine:? ${name}\\b`, 'im').test(said)) return undefined
+  const reason = said.split('\n').find((line) => /engine/i.test(line))
+  return reason?.trim() ?? `this build has no ${name} engine`
+}
+
+/** One side for each engine: `make` is called for those that can be loaded, the others say what is missing. */
+export function byEngine(engines, nameOf, make) {
+  return engines.map((engine) => {
+    const name = nameOf(engine.name)
+    return engine.missing === undefined ? { name, ...make(engine) } : { name, missing: engine.missing }
+  })
+}

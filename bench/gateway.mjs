@@ -1,0 +1,42 @@
+/** `quicgate gateway` in front of one upstream, as the benchmarks run it: with its defaults, access log included. */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { cli, freePort, ready, start } from './processes.mjs'
+
+/**
+ * Starts a gateway on loopback.
+ * @param {string} directory made for its configuration
+ * @param {{ cert: string, key: string }} certificates
+ * @param {number} upstreamPort
+ * @param {{ host?: string, port?: number, extra?: string } & object} options `extra`: more lines of the configuration;
+ *     the rest as for any program
+ * @returns the process and its UDP port
+ */
+export async function startGateway(directory, certificates, upstreamPort, { extra = '', ...options } = {}) {
+  const port = await freePort('udp')
+  mkdirSync(directory)
+  const config = join(directory, 'gateway.yaml')
+  writeFileSync(
+    config,
+    `listeners:
+  - address: 127.0.0.1:${port}
+    certificates:
+      - cert: ${certificates.cert}
+        key: ${certificates.key}
+routes: routes.yaml
+${extra}`
+  )
+  writeFileSync(
+    join(directory, 'routes.yaml'),
+    `routes:
+  - name: bench
+    match:
+      pathPrefix: /
+    upstreams:
+      - http://127.0.0.1:${upstreamPort}
+`
+  )
+  const process = start([cli, 'gateway', '--config', config], options)
+  await ready(process, String(port))
+  return { process, port }
+}

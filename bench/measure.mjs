@@ -1,0 +1,38 @@
+/** Rounds of one case. */
+import { summarizeSide } from './report.mjs'
+
+/**
+ * Measures a case. Its sides take turns, the order changing, so that what drifts hits all of them. Round 0 is thrown
+ * away: it warms caches and compilers up.
+ * @param {object} one what a benchmark's `cases` yielded: README.md
+ * @param {number} rounds
+ * @param {(text: string) => void} say is told of each round
+ */
+export async function measure(one, rounds, say) {
+  const sides = one.sides.filter((side) => side.missing === undefined)
+  const collected = sides.map(() => [])
+  for (let round = one.warmUp === false ? 1 : 0; round <= rounds; round++) {
+    const order = sides.map((_side, i) => i)
+    if (round % 2 === 1) order.reverse()
+    for (const i of order) {
+      const result = await sides[i].measure({ warmUp: round === 0, round })
+      if (round > 0) collected[i].push(result)
+    }
+    say(`${one.name}: round ${round} of ${rounds}`)
+  }
+  const notes = [...(one.notes ?? [])]
+  for (const { name, missing } of one.sides) if (missing !== undefined) notes.push(`${name}: left out, ${missing}`)
+  return {
+    name: one.name,
+    title: one.title,
+    facts: one.facts,
+    notes,
+    compare: one.compare ?? everyOtherWith(sides),
+    sides: sides.map((side, i) => ({ ...summarizeSide(side.name, collected[i]), facts: side.facts }))
+  }
+}
+
+/** The first side against each of the others. */
+function everyOtherWith([first, ...others]) {
+  return others.map(({ name }) => [first.name, name])
+}

@@ -1,0 +1,3 @@
+export const sizes = {}
+export const quickSizes = {}
+export async function* cases() {}
