@@ -2,6 +2,8 @@
 import { pino, stdSerializers } from 'pino'
 import type { DestinationStream, Logger } from 'pino'
 import { prettyFactory } from 'pino-pretty'
+import { logTime } from './log-time.js'
+import { TurnDestination } from './turn-destination.js'
 
 export type { Logger } from 'pino'
 
@@ -18,8 +20,9 @@ export interface LoggerOptions {
 }
 
 /**
- * A pino logger. Writes synchronously, so that the last line before an exit is not lost; errors are logged by name,
- * code and message, with their stack at level debug and below only.
+ * A pino logger. Lines for machines leave at the end of the turn of the event loop that made them, or when the process
+ * exits, and synchronously, so that the last one before an exit is not lost. Errors are logged by name, code and message,
+ * with their stack at level debug and below only.
  */
 export function createLogger(options: LoggerOptions = {}): Logger {
   const level = options.level ?? 'info'
@@ -27,15 +30,19 @@ export function createLogger(options: LoggerOptions = {}): Logger {
   const settings = {
     level,
     base: null,
-    timestamp: pino.stdTimeFunctions.isoTime,
+    timestamp: logTime,
     serializers: { err: (error: Error) => serializeError(error, withStack) }
   }
   const pretty = options.pretty ?? (options.destination === undefined && process.stdout.isTTY)
-  const destination = options.destination ?? pino.destination({ fd: 1, sync: true })
-  if (!pretty) return pino(settings, destination)
+  if (!pretty) return pino(settings, options.destination ?? new TurnDestination(standardOutput()))
+  const destination = options.destination ?? standardOutput()
   const colorize = process.stdout.isTTY && (process.env.NO_COLOR ?? '') === ''
   const format = prettyFactory({ colorize, translateTime: 'SYS:HH:MM:ss.l' })
   return pino(settings, { write: (line) => destination.write(format(line) ?? line) })
+}
+
+function standardOutput(): DestinationStream {
+  return pino.destination({ fd: 1, sync: true })
 }
 
 function serializeError(error: Error, withStack: boolean): object {

@@ -1,8 +1,10 @@
-import { describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { LoggerAccessLog } from '../../../src/gateway/access-log.js'
 import type { AccessRecord } from '../../../src/gateway/access-log.js'
+import { logTime } from '../../../src/observe/log-time.js'
 import { createLogger } from '../../../src/observe/logger.js'
 import type { LoggerOptions } from '../../../src/observe/logger.js'
+import { TurnDestination } from '../../../src/observe/turn-destination.js'
 
 function lines(options: LoggerOptions, use: (logger: ReturnType<typeof createLogger>) => void): string[] {
   const out: string[] = []
@@ -51,6 +53,55 @@ describe('the logger', () => {
     const out = lines({ pretty: true }, (logger) => logger.warn('careful')).join('')
     expect(out).toMatch(/WARN.*careful/)
     expect(out).not.toContain('{')
+  })
+})
+
+describe('the time in a line', () => {
+  afterEach(() => void vi.useRealTimers())
+
+  it.each([
+    '2026-01-31T23:59:59.007Z', '2026-01-31T23:59:59.007Z', '2026-01-31T23:59:59.999Z', '2026-02-01T00:00:00.000Z',
+    '2026-01-31T23:59:59.080Z', '1970-01-01T00:00:00.001Z'
+  ])('is %s when it is', (time) => {
+    vi.useFakeTimers({ now: Date.parse(time), toFake: ['Date'] })
+    expect(logTime()).toBe(`,"time":"${time}"`)
+  })
+})
+
+describe('the lines of one turn', () => {
+  function collecting(): { destination: TurnDestination; writes: string[] } {
+    const writes: string[] = []
+    const destination = new TurnDestination({ write: (text) => void writes.push(text) })
+    return { destination, writes }
+  }
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+  it('leave together and in order at its end, and leave once', async () => {
+    const { destination, writes } = collecting()
+    destination.write('a\n')
+    destination.write('b\n')
+    expect(writes).toEqual([])
+    await turn()
+    expect(writes).toEqual(['a\nb\n'])
+    destination.write('c\n')
+    await turn()
+    await turn()
+    expect(writes).toEqual(['a\nb\n', 'c\n'])
+  })
+
+  it('do not wait when they are many', () => {
+    const { destination, writes } = collecting()
+    const line = `${'x'.repeat(1023)}\n`
+    for (let i = 0; i < 100; i++) destination.write(line)
+    expect(writes.join('').length).toBeGreaterThanOrEqual(64 * 1024)
+  })
+
+  it('are written when the process exits', () => {
+    const { destination, writes } = collecting()
+    destination.write('last words\n')
+    const listeners = process.listeners('exit')
+    listeners.at(-1)!(0)
+    expect(writes).toEqual(['last words\n'])
   })
 })
 
