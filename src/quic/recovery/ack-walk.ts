@@ -30,10 +30,13 @@ function invalidAck(details: string): QuicError {
   return new QuicError(QuicErrorCode.INVALID_ACK_DATA, details)
 }
 
+/** Filled and emptied while one acknowledgement is processed, so that one list does for all connections. */
+const newlyAcked = new PacketList()
+
 /** Takes acknowledged packets out of a connection's map, and keeps what is learned from them. */
 export class AckWalk {
-  /** Packets that the last acknowledgement took out of flight. The caller clears it. */
-  readonly acked = new PacketList()
+  /** Packets that the acknowledgement at hand took out of flight; void after it. */
+  readonly acked = newlyAcked
   /** The highest packet of the latest acknowledgement that acknowledged anything new. */
   largestNewlyAcked = 0
   /** When that packet was sent. */
@@ -54,6 +57,7 @@ export class AckWalk {
   take(now: Micros, ack: AckFrame, listener: FrameFateListener): boolean {
     const { map } = this
     const { ranges, largestAcked } = ack
+    this.acked.clear()
     let range = ack.rangeCount - 1
     let newest = 0
     let newestSentTime: Micros = 0

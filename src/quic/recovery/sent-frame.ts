@@ -49,6 +49,11 @@ export class SentFramePool {
     return frame
   }
 
+  /** Leaves the free frames to the garbage collector. */
+  releaseMemory(): void {
+    this.free = null
+  }
+
   /** Gives a whole list back. */
   release(first: SentFrame | null): void {
     while (first !== null) {

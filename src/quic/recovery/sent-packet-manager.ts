@@ -55,6 +55,9 @@ export interface SentPacketManagerOptions {
   sentOptions?: readonly string[]
 }
 
+/** Filled and emptied while one acknowledgement or timeout is processed, so that one list does for all connections. */
+const newlyLost = new PacketList()
+
 /** The sending half of one connection's reliability. Times in absolute µs of the caller's clock. */
 export class SentPacketManager {
   readonly rtt: RttStats
@@ -78,7 +81,7 @@ export class SentPacketManager {
   private readonly timer: RetransmissionTimer
   private readonly requeuer: FrameRequeuer
   private readonly walk: AckWalk
-  private readonly lost = new PacketList()
+  private readonly lost = newlyLost
   private firstRtoPacket = 0
   private obsoleteAcks = 0
   /** COPT NRTO: a retransmission timeout is no more than the losses that follow it. */
@@ -326,6 +329,12 @@ export class SentPacketManager {
     }
   }
 
+  /** Frees what only traffic needs; nothing may be in flight. */
+  releaseMemory(): void {
+    this.map.releaseMemory()
+    this.options.framePool.releaseMemory()
+  }
+
   onHandshakeConfirmed(): void {
     this.timer.handshakeConfirmed = true
   }
@@ -362,6 +371,7 @@ export class SentPacketManager {
 
   private detectLosses(now: Micros, listener: FrameFateListener): void {
     const { lost } = this
+    lost.clear()
     const { largestNewlyAcked, largestNewlyAckedSentTime } = this.walk
     this.loss.detect(now, this.map, this.rtt, largestNewlyAcked, largestNewlyAckedSentTime, lost)
     this.stats.packetsLost += lost.count

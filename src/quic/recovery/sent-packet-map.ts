@@ -93,7 +93,7 @@ export class SentPacketMap {
     inFlight: boolean,
     carriedAck = 0
   ): void {
-    while (this.first !== 0 && packetNumber - this.first >= this.capacity) this.grow()
+    while (packetNumber - (this.first || packetNumber) >= this.capacity) this.grow()
     const slot = packetNumber & this.mask
     this.sentTimes[slot] = now
     this.sizes[slot] = bytes
@@ -239,6 +239,18 @@ export class SentPacketMap {
     else this.first = next
   }
 
+  /**
+   * Frees the ring of a connection that has come to rest: with nothing in flight, what is left in it could only give
+   * samples of an RTT that has passed. The next packet makes a new one.
+   */
+  releaseMemory(): void {
+    if (this.packetsInFlight > 0 || this.capacity === 0) return
+    for (let at = this.first; at !== 0; at = this.next(at)) this.releaseFrames(at & this.mask)
+    this.first = 0
+    this.last = 0
+    this.allocate(0)
+  }
+
   private leaveFlight(slot: number): void {
     if (this.states[slot] !== PacketState.InFlight) return
     this.uncountRetransmittable(slot)
@@ -260,28 +272,32 @@ export class SentPacketMap {
 
   private grow(): void {
     const oldMask = this.mask
-    const capacity = this.capacity * 2
-    const mask = capacity - 1
+    const capacity = Math.max(INITIAL_CAPACITY, this.capacity * 2)
     const old = this.columns()
-    this.sentTimes = new Float64Array(capacity)
-    this.sizes = new Int32Array(capacity)
-    this.states = new Uint8Array(capacity)
-    this.flags = new Uint8Array(capacity)
-    this.levels = new Uint8Array(capacity)
-    this.nexts = new Float64Array(capacity)
-    this.previouses = new Float64Array(capacity)
-    this.lostAt = new Float64Array(capacity)
-    this.lostTimes = new Float64Array(capacity)
-    this.carriedAcks = new Float64Array(capacity)
     const oldFrames = this.frameLists
-    this.frameLists = new Array<SentFrame | null>(capacity).fill(null)
-    this.capacity = capacity
-    this.mask = mask
+    this.allocate(capacity)
+    const { mask } = this
     const fresh = this.columns()
     for (let at = this.first; at !== 0; at = old.nexts[at & oldMask]!) {
       for (const name of columnNames) fresh[name][at & mask] = old[name][at & oldMask]!
       this.frameLists[at & mask] = oldFrames[at & oldMask]!
     }
+  }
+
+  private allocate(capacity: number): void {
+    this.sentTimes = doubles(capacity)
+    this.sizes = capacity === 0 ? NO_INTS : new Int32Array(capacity)
+    this.states = bytes(capacity)
+    this.flags = bytes(capacity)
+    this.levels = bytes(capacity)
+    this.nexts = doubles(capacity)
+    this.previouses = doubles(capacity)
+    this.lostAt = doubles(capacity)
+    this.lostTimes = doubles(capacity)
+    this.carriedAcks = doubles(capacity)
+    this.frameLists = new Array<SentFrame | null>(capacity).fill(null)
+    this.capacity = capacity
+    this.mask = capacity - 1
   }
 
   private columns(): Record<(typeof columnNames)[number], Float64Array | Int32Array | Uint8Array> {
@@ -298,6 +314,18 @@ export class SentPacketMap {
       carriedAcks: this.carriedAcks
     }
   }
+}
+
+const NO_DOUBLES = new Float64Array(0)
+const NO_INTS = new Int32Array(0)
+const NO_BYTES = new Uint8Array(0)
+
+function doubles(length: number): Float64Array<ArrayBuffer> {
+  return length === 0 ? NO_DOUBLES : new Float64Array(length)
+}
+
+function bytes(length: number): Uint8Array<ArrayBuffer> {
+  return length === 0 ? NO_BYTES : new Uint8Array(length)
 }
 
 const columnNames = [

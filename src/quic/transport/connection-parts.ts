@@ -76,7 +76,9 @@ export class ConnectionParts {
     this.receiver = new PacketReceiver(perspective, version, peer, this.received, owner)
     this.cryptoSend = new CryptoSendStream(traits.cryptoFrames)
     this.cryptoReceiver = new CryptoReceiver(traits, o.cryptoWindow)
-    if (o.supportedVersions.some((supported) => supported.traits.entropy)) this.entropy = new ConnectionEntropy(o.helper)
+    // A server's connection keeps its version; a client's may come down to one with entropy.
+    const versions = client ? o.supportedVersions : [version]
+    if (versions.some((candidate) => candidate.traits.entropy)) this.entropy = new ConnectionEntropy(o.helper)
     this.fates = new FrameFates(session, this.cryptoSend, this.cryptoReceiver, owner)
     this.sender = new PacketSender({
       perspective,

@@ -2,8 +2,9 @@
  * What a connection does because time has passed: it ends, sends again, asks whether the peer is still there.
  */
 import { QuicError, QuicErrorCode } from '../errors.js'
+import type { CryptoHandshake } from '../handshake/handshake.js'
 import type { SentPacketManager } from '../recovery/sent-packet-manager.js'
-import type { Micros } from '../types.js'
+import { EncryptionLevel, type Micros } from '../types.js'
 import type { ReceivedPacketManager } from './acks/received-packet-manager.js'
 import type { ConnectionPath } from './connection-path.js'
 import type { ConnectionVisitor } from './connection-visitor.js'
@@ -25,6 +26,7 @@ export interface TimedParts {
   readonly sender: PacketSender
   readonly path: ConnectionPath
   readonly fates: FrameFates
+  readonly handshake: CryptoHandshake
 }
 
 /** What a timer does to the connection as a whole. */
@@ -62,6 +64,7 @@ export class ConnectionTimers {
     if (now >= sentPackets.nextTimeout()) this.onRetransmissionTimeout(now)
     if (now >= this.pingTime()) sender.pingPending = true
     if (now >= session.nextTimeout()) session.handleTimeout(now)
+    if (now >= liveness.restTime()) this.rest()
     if (sentPackets.tooManyOutstanding) {
       throw new QuicError(QuicErrorCode.TOO_MANY_OUTSTANDING_SENT_PACKETS, 'the peer acknowledges nothing')
     }
@@ -71,6 +74,19 @@ export class ConnectionTimers {
     const details = 'no recent network activity'
     if (this.silentClose) this.connection.disconnect(QuicErrorCode.NETWORK_IDLE_TIMEOUT, details)
     else this.connection.close(QuicErrorCode.NETWORK_IDLE_TIMEOUT, details)
+  }
+
+  /** Nothing has happened for a while: memory that only traffic needs is freed, if nothing is under way. */
+  private rest(): void {
+    const { liveness, sentPackets, received, receiver, session, sender } = this.parts
+    liveness.onRest()
+    const busy = sentPackets.bytesInFlight > 0 || sender.wantsToSend() || received.ackPending || session.openStreamCount > 0
+    if (busy || !this.parts.handshake.confirmed) return
+    // Nothing sent is unanswered, so nobody sends at earlier levels any more; what is late of them is of no use.
+    sender.assembler.keepOnlySealer(EncryptionLevel.ForwardSecure)
+    receiver.openers.keepOnly(EncryptionLevel.ForwardSecure)
+    sentPackets.releaseMemory()
+    session.releaseMemory()
   }
 
   private onRetransmissionTimeout(now: Micros): void {
@@ -91,6 +107,7 @@ export class ConnectionTimers {
       sentPackets.nextTimeout(),
       received.nextAckTime(),
       this.pingTime(),
+      liveness.restTime(),
       session.nextTimeout(),
       sender.pacingTime(now)
     )

@@ -45,6 +45,8 @@ export interface ConnectionVisitor extends FrameFateListener {
   hasOpenStreams(): boolean
   /** Calls the application for everything that arrived since the last call: new streams, headers, data, resets. */
   deliverEvents(now: Micros): void
+  /** The connection is at rest: what only traffic needs may go, and come back with it. */
+  releaseMemory(): void
   /** When {@link handleTimeout} is to be called, µs; Infinity for never. Asked often: it has to be cheap. */
   nextTimeout(): Micros
   /** The time that {@link nextTimeout} named has come. May throw QuicError; must not call the application. */

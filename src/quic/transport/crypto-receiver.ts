@@ -51,6 +51,8 @@ export class CryptoReceiver {
     const sequencer = this.sequencer(level)
     const space = this.space(level)
     const bytes = sequencer.read()
+    // Handshake messages are few: a block is not kept for the next one.
+    if (bytes === undefined) sequencer.releaseMemory()
     const limit = this.limits[space] ?? this.window
     if (limit - sequencer.consumed < this.window / 2) this.limits[space] = sequencer.consumed + this.window
     return bytes

@@ -13,6 +13,9 @@ export const INITIAL_IDLE_TIMEOUT: Micros = 5 * SECOND
 /** A client with open streams sends a PING after this much silence, µs. */
 export const PING_INTERVAL: Micros = 15 * SECOND
 
+/** With nothing under way, a connection is at rest after this much silence, µs. */
+export const REST_AFTER: Micros = SECOND
+
 // The server waits a little longer and the client a little less, so that it is the client that gives up first.
 const CLIENT_HEAD_START = SECOND
 const SERVER_GRACE = 3 * SECOND
@@ -27,6 +30,7 @@ export class Liveness {
   private idleTimeout: Micros
   private lastActivity: Micros
   private sentSinceReceipt = false
+  private resting = false
 
   constructor(
     private readonly perspective: Perspective,
@@ -47,6 +51,7 @@ export class Liveness {
   onPacketReceived(now: Micros): void {
     this.lastActivity = now
     this.sentSinceReceipt = false
+    this.resting = false
   }
 
   /** Only the first ack-eliciting packet after a receipt counts: a peer that is gone must not be kept by our sending. */
@@ -54,6 +59,7 @@ export class Liveness {
     if (this.sentSinceReceipt) return
     this.sentSinceReceipt = true
     this.lastActivity = now
+    this.resting = false
   }
 
   /** The hellos agreed on an idle timeout, in seconds. */
@@ -80,6 +86,16 @@ export class Liveness {
   /** When a keep-alive PING is due, if streams are open and nothing else will provoke an answer. */
   pingTime(): Micros {
     return this.perspective === Perspective.Client ? this.lastActivity + PING_INTERVAL : Infinity
+  }
+
+  /** When the connection has been silent for long enough to be at rest; Infinity where {@link onRest} has been told so. */
+  restTime(): Micros {
+    return this.resting ? Infinity : this.lastActivity + REST_AFTER
+  }
+
+  /** The connection was looked at, and is not asked to rest again until something happens. */
+  onRest(): void {
+    this.resting = true
   }
 
   private adjust(timeout: Micros): Micros {

@@ -308,6 +308,10 @@ export abstract class QuicSession extends SessionEvents implements ConnectionVis
     return packet.addWindowUpdate(CONNECTION_LEVEL_ID, this.flowController.receiveLimit)
   }
 
+  releaseMemory(): void {
+    this.staticStream?.releaseMemory()
+  }
+
   hasOpenStreams(): boolean {
     return this.ids.openIncoming + this.ids.openOutgoing > 0
   }

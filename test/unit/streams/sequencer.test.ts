@@ -138,6 +138,20 @@ describe('QuicStreamSequencer', () => {
     expect(long.bufferedBytes).toBeLessThanOrEqual(SEQUENCER_BLOCK)
   })
 
+  it('frees a block that was read to where data has come, and goes on in the middle of it', () => {
+    const sequencer = new QuicStreamSequencer(5, false)
+    feed(sequencer, 0, 100)
+    readAll(sequencer)
+    expect(sequencer.bufferedBytes).toBeGreaterThan(0)
+    sequencer.releaseMemory()
+    expect(sequencer.bufferedBytes).toBe(0)
+    feed(sequencer, 110, 120)
+    sequencer.releaseMemory()
+    expect(sequencer.bufferedBytes).toBeGreaterThan(0)
+    feed(sequencer, 100, 110)
+    expect(readAll(sequencer)).toEqual(Buffer.from(content.subarray(100, 120)))
+  })
+
   it('discards without keeping', () => {
     const sequencer = new QuicStreamSequencer(5, true)
     feed(sequencer, 0, 1000)

@@ -2,14 +2,17 @@
  * A bounded set of packet numbers as ranges. Numbers mostly arrive in order, so the newest range is looked at first.
  */
 
+/** Ranges that there is room for at first: most connections never have more gaps than that. */
+const FIRST_CAPACITY = 4
+
 /** Ranges are inclusive, disjoint, never adjacent, and stand in ascending order: range i is `[first(i), last(i)]`. */
 export class PacketRangeSet {
   private count = 0
-  private readonly bounds: Float64Array
+  private bounds: Float64Array
 
   /** @param maxRanges when one more is needed, the lowest range is forgotten */
   constructor(readonly maxRanges: number) {
-    this.bounds = new Float64Array(2 * maxRanges)
+    this.bounds = new Float64Array(2 * Math.min(maxRanges, FIRST_CAPACITY))
   }
 
   /** Number of ranges. */
@@ -82,20 +85,28 @@ export class PacketRangeSet {
   }
 
   private insert(index: number, packetNumber: number): number {
-    const { bounds } = this
     let forgotten = 0
     if (this.count === this.maxRanges) {
       if (index === 0) return packetNumber
-      forgotten = bounds[1]!
-      bounds.copyWithin(0, 2, 2 * this.count)
+      forgotten = this.bounds[1]!
+      this.bounds.copyWithin(0, 2, 2 * this.count)
       this.count--
       index--
+    } else if (2 * this.count === this.bounds.length) {
+      this.grow()
     }
+    const { bounds } = this
     bounds.copyWithin(2 * index + 2, 2 * index, 2 * this.count)
     bounds[2 * index] = packetNumber
     bounds[2 * index + 1] = packetNumber
     this.count++
     return forgotten
+  }
+
+  private grow(): void {
+    const bounds = new Float64Array(2 * Math.min(this.maxRanges, 2 * this.count))
+    bounds.set(this.bounds)
+    this.bounds = bounds
   }
 
   /** Index of the highest range that begins at or below the number, -1 if none does. */

@@ -14,6 +14,14 @@ const PACKETS_AFTER_GAP = 4
 const MAX_TRACKED_RANGES = 512
 const MAX_REPORTED_RANGES = 256
 
+/** Built and written into a packet in one go, so that one frame does for all connections. */
+const outgoingAck: AckFrame = {
+  largestAcked: 0,
+  ackDelay: Infinity,
+  rangeCount: 0,
+  ranges: new Float64Array(2 * MAX_REPORTED_RANGES)
+}
+
 /** The receiving half of one connection's reliability. */
 export class ReceivedPacketManager {
   /** Highest packet number received, 0 before the first. */
@@ -23,12 +31,6 @@ export class ReceivedPacketManager {
   /** Decides when an ack is due. */
   readonly schedule = new AckScheduler()
   private readonly received = new PacketRangeSet(MAX_TRACKED_RANGES)
-  private readonly frame: AckFrame = {
-    largestAcked: 0,
-    ackDelay: Infinity,
-    rangeCount: 0,
-    ranges: new Float64Array(2 * MAX_REPORTED_RANGES)
-  }
   /** Nothing below is awaited: the peer said so, or too many gaps lie above. */
   private floor = 1
   private largestReceivedAt: Micros = 0
@@ -104,9 +106,10 @@ export class ReceivedPacketManager {
     return this.schedule.pending
   }
 
-  /** The ack to send now, in a frame that is reused. Call {@link onAckSent} once it is in a packet. */
+  /** The ack to send now, in a frame that the next call reuses, of whatever connection. {@link onAckSent} once it is in a packet. */
   buildAck(now: Micros): AckFrame {
-    const { frame, received } = this
+    const frame = outgoingAck
+    const { received } = this
     frame.largestAcked = this.largestReceived
     frame.ackDelay = this.largestReceived === 0 ? Infinity : Math.max(0, now - this.largestReceivedAt)
     frame.rangeCount = Math.min(received.size, MAX_REPORTED_RANGES)

@@ -19,6 +19,9 @@ import type { PacketSink, StreamDataSource } from './packet-sink.js'
 const WIDEST_PACKET_NUMBER = 6
 const textEncoder = new TextEncoder()
 
+/** Begun, filled and sealed in one go, so that one batch does for all connections. */
+const openBatch = new PacketBatch()
+
 /** The packet under construction, and the batch of finished ones before it. */
 export class PacketAssembler implements PacketSink {
   /** Largest packet, UDP payload in bytes. */
@@ -36,7 +39,7 @@ export class PacketAssembler implements PacketSink {
     packetNumberLength: 1,
     level: EncryptionLevel.None
   }
-  private readonly batch = new PacketBatch()
+  private readonly batch = openBatch
   private readonly sealers: (PacketSealer | undefined)[] = [undefined, undefined, undefined]
   private writer: ByteWriter
   private lastFrame: SentFrame | null = null
@@ -68,6 +71,11 @@ export class PacketAssembler implements PacketSink {
 
   setSealer(level: EncryptionLevel, sealer: PacketSealer): void {
     this.sealers[level] = sealer
+  }
+
+  /** Lets go of all keys but one level's. */
+  keepOnlySealer(level: EncryptionLevel): void {
+    for (let other = 0; other < this.sealers.length; other++) if (other !== level) this.sealers[other] = undefined
   }
 
   hasSealer(level: EncryptionLevel): boolean {

@@ -41,6 +41,12 @@ export class PacketOpeners {
     this.slots = [keySlot(level, opener, false)]
   }
 
+  /** Lets go of all keys but the one of this level. */
+  keepOnly(level: EncryptionLevel): void {
+    const slot = this.slots.find((candidate) => candidate.level === level)
+    if (slot !== undefined) this.slots = [slot]
+  }
+
   /** A second key; on its first success it replaces the primary (`latch`) or swaps places with it. */
   setAlternative(level: EncryptionLevel, opener: PacketOpener, latch: boolean): void {
     this.slots = [this.slots[0]!, keySlot(level, opener, latch)]

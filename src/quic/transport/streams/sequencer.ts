@@ -169,6 +169,11 @@ export class QuicStreamSequencer {
     return from === 0 && size === block.length ? block : block.subarray(from, from + size)
   }
 
+  /** Frees the rest of a block whose bytes were all read: what comes next will have one of its own. */
+  releaseMemory(): void {
+    if (this.highest === this.consumedOffset) this.blocks.clear()
+  }
+
   /** From now on what arrives is counted and not kept. @returns how many bytes became consumed by that */
   startDiscarding(): number {
     this.discarding = true

@@ -253,6 +253,11 @@ export abstract class QuicStreamCore implements ScheduledStream<QuicStreamCore> 
     return this.finSent && !this.finInHeaders && !this.finAcked && !this.sendBuffer.isDropped
   }
 
+  /** Frees what only traffic needs. */
+  releaseMemory(): void {
+    this.sequencer.releaseMemory()
+  }
+
   // ---- for subclasses ----
 
   protected addNews(bits: number): void {
