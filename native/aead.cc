@@ -1,0 +1,379 @@
+#include "aead.h"
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+
+#include <climits>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "arguments.h"
+
+namespace quicgate {
+
+namespace {
+
+constexpr size_t kNonceLength = 12;
+constexpr size_t kNumberOffset = 4;
+constexpr size_t kSampleLength = 16;
+constexpr size_t kMaskLength = 16;
+constexpr size_t kSampleDistance = 4;
+constexpr size_t kMaxTagLength = 16;
+constexpr double kMaxPacketNumber = 9007199254740991.0;
+/// Header start, payload start, payload end, packet number, packet number's place: what describes a packet to seal.
+constexpr size_t kDescriptorLength = 5;
+constexpr size_t kMaxBatch = 64;
+
+enum Aead : size_t { kAes128Gcm = 0, kChaCha20Poly1305 = 1 };
+
+size_t KeyLength(size_t aead) { return aead == kAes128Gcm ? 16 : 32; }
+
+struct ContextDeleter {
+  void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
+};
+using Context = std::unique_ptr<EVP_CIPHER_CTX, ContextDeleter>;
+
+bool ThrowOpenssl(napi_env env) {
+  ERR_clear_error();
+  napi_throw_error(env, nullptr, "OpenSSL failed");
+  return false;
+}
+
+/// Makes the masks of header protection with one key (RFC 9001 section 5.4).
+class HeaderMask {
+ public:
+  bool Init(size_t aead, const uint8_t* key) {
+    aes_ = aead == kAes128Gcm;
+    context_.reset(EVP_CIPHER_CTX_new());
+    const EVP_CIPHER* cipher = aes_ ? EVP_aes_128_ecb() : EVP_chacha20();
+    return context_ && EVP_EncryptInit_ex(context_.get(), cipher, nullptr, key, nullptr) == 1 &&
+           EVP_CIPHER_CTX_set_padding(context_.get(), 0) == 1;
+  }
+
+  /// The mask for the sample of 16 bytes at `sample`: 5 bytes are in use.
+  bool Make(const uint8_t* sample, uint8_t mask[kMaskLength]) {
+    int written = 0;
+    if (aes_) return EVP_EncryptUpdate(context_.get(), mask, &written, sample, kSampleLength) == 1;
+    static const uint8_t zeros[kMaskLength] = {};
+    return EVP_EncryptInit_ex(context_.get(), nullptr, nullptr, nullptr, sample) == 1 &&
+           EVP_EncryptUpdate(context_.get(), mask, &written, zeros, kMaskLength) == 1;
+  }
+
+ private:
+  bool aes_ = true;
+  Context context_;
+};
+
+/// Where a packet to seal stands in its buffer.
+struct Packet {
+  size_t header_start;
+  size_t payload_start;
+  size_t payload_end;
+  uint64_t number;
+  size_t number_offset;
+};
+
+/// One key in one direction.
+class AeadKey {
+ public:
+  bool Init(size_t aead, bool seals, const Bytes& key, const Bytes& iv, size_t tag_length, const Bytes* header_key) {
+    seals_ = seals;
+    tag_length_ = tag_length;
+    mixed_ = iv.length == kNonceLength;
+    std::memcpy(iv_, iv.data, iv.length);
+    context_.reset(EVP_CIPHER_CTX_new());
+    const EVP_CIPHER* cipher = aead == kAes128Gcm ? EVP_aes_128_gcm() : EVP_chacha20_poly1305();
+    if (!context_ || EVP_CipherInit_ex(context_.get(), cipher, nullptr, key.data, nullptr, seals ? 1 : 0) != 1) {
+      return false;
+    }
+    if (header_key == nullptr) return true;
+    header_mask_ = std::make_unique<HeaderMask>();
+    return header_mask_->Init(aead, header_key->data);
+  }
+
+  bool seals() const { return seals_; }
+  size_t tag_length() const { return tag_length_; }
+
+  /// Whether all that sealing reads and writes lies in a buffer of `length` bytes.
+  bool Fits(const uint8_t* buffer, size_t length, const Packet& p) const {
+    if (p.header_start > p.payload_start || p.payload_start > p.payload_end || p.payload_end > length) return false;
+    if (length - p.payload_end < tag_length_) return false;
+    if (!header_mask_) return true;
+    if (p.number_offset <= p.header_start || p.number_offset >= p.payload_start) return false;
+    const size_t number_length = (buffer[p.header_start] & 3) + 1u;
+    if (number_length > p.payload_start - p.number_offset) return false;
+    return SampleOffset(p, number_length) + kSampleLength <= p.payload_end + tag_length_;
+  }
+
+  bool Seal(uint8_t* buffer, const Packet& p) {
+    uint8_t* payload = buffer + p.payload_start;
+    const int payload_length = static_cast<int>(p.payload_end - p.payload_start);
+    const int header_length = static_cast<int>(p.payload_start - p.header_start);
+    int written = 0;
+    if (!Begin(p.number) ||
+        EVP_EncryptUpdate(context_.get(), nullptr, &written, buffer + p.header_start, header_length) != 1 ||
+        EVP_EncryptUpdate(context_.get(), payload, &written, payload, payload_length) != 1 ||
+        EVP_EncryptFinal_ex(context_.get(), payload + written, &written) != 1 ||
+        EVP_CIPHER_CTX_ctrl(context_.get(), EVP_CTRL_AEAD_GET_TAG, static_cast<int>(tag_length_),
+                            buffer + p.payload_end) != 1) {
+      return false;
+    }
+    return !header_mask_ || ProtectHeader(buffer, p);
+  }
+
+  /// Decrypts `[payload, payload + length)`, whose tag stands behind it, to `out`. What then stands there may be used
+  /// only if the answer is true.
+  bool Open(const uint8_t* header, size_t header_length, uint8_t* payload, size_t length, uint64_t number,
+            uint8_t* out) {
+    uint8_t tag[kMaxTagLength];
+    std::memcpy(tag, payload + length, tag_length_);
+    int written = 0;
+    return Begin(number) &&
+           EVP_CIPHER_CTX_ctrl(context_.get(), EVP_CTRL_AEAD_SET_TAG, static_cast<int>(tag_length_), tag) == 1 &&
+           EVP_DecryptUpdate(context_.get(), nullptr, &written, header, static_cast<int>(header_length)) == 1 &&
+           EVP_DecryptUpdate(context_.get(), out, &written, payload, static_cast<int>(length)) == 1 &&
+           EVP_DecryptFinal_ex(context_.get(), out + written, &written) == 1;
+  }
+
+ private:
+  /// The nonce is an IV of 4 bytes, then the packet number as 8 little-endian bytes; or an IV of 12 bytes, whose last 8
+  /// are XORed with the big-endian packet number.
+  bool Begin(uint64_t number) {
+    uint8_t nonce[kNonceLength];
+    std::memcpy(nonce, iv_, kNonceLength);
+    for (size_t i = 0; i < 8; i++) {
+      const uint8_t byte = static_cast<uint8_t>(number >> (8 * i));
+      if (mixed_) {
+        nonce[kNonceLength - 1 - i] ^= byte;
+      } else {
+        nonce[kNumberOffset + i] = byte;
+      }
+    }
+    return EVP_CipherInit_ex(context_.get(), nullptr, nullptr, nullptr, nonce, -1) == 1;
+  }
+
+  /// What stands between packet number and payload, the nonce of some packets, is neither masked nor sampled.
+  static size_t SampleOffset(const Packet& p, size_t number_length) {
+    return p.payload_start - number_length + kSampleDistance;
+  }
+
+  bool ProtectHeader(uint8_t* buffer, const Packet& p) {
+    uint8_t& first = buffer[p.header_start];
+    const size_t number_length = (first & 3) + 1u;
+    uint8_t mask[kMaskLength];
+    if (!header_mask_->Make(buffer + SampleOffset(p, number_length), mask)) return false;
+    first ^= mask[0] & ((first & 0x80) != 0 ? 0x0f : 0x1f);
+    for (size_t i = 0; i < number_length; i++) buffer[p.number_offset + i] ^= mask[1 + i];
+    return true;
+  }
+
+  bool seals_ = true;
+  bool mixed_ = false;
+  size_t tag_length_ = 0;
+  uint8_t iv_[kNonceLength] = {};
+  Context context_;
+  std::unique_ptr<HeaderMask> header_mask_;
+};
+
+template <typename T>
+void Delete(napi_env, void* object, void*) {
+  delete static_cast<T*>(object);
+}
+
+/// Gives `object` to the JavaScript object that is being constructed.
+template <typename T>
+napi_value Adopt(napi_env env, const Call& call, std::unique_ptr<T> object) {
+  if (napi_wrap(env, call.receiver, object.get(), Delete<T>, nullptr, nullptr) != napi_ok) {
+    napi_throw_type_error(env, nullptr, "the object is another's already");
+    return nullptr;
+  }
+  object.release();
+  return call.receiver;
+}
+
+bool ReadKey(napi_env env, napi_value value, const char* name, size_t aead, Bytes* out) {
+  if (!ReadBytes(env, value, name, out)) return false;
+  return out->length == KeyLength(aead) || ThrowRange(env, "a key has the wrong length");
+}
+
+/// new AeadKey(aead, seals, key, iv, tagLength, headerKey | undefined)
+napi_value NewAeadKey(napi_env env, napi_callback_info info) {
+  Call call;
+  size_t aead = 0;
+  size_t seals = 0;
+  size_t tag_length = 0;
+  Bytes key;
+  Bytes iv;
+  Bytes header_key;
+  if (!call.ReadNew(env, info) || !ReadSize(env, call.argument[0], "aead", 1, &aead) ||
+      !ReadSize(env, call.argument[1], "seals", 1, &seals) || !ReadKey(env, call.argument[2], "key", aead, &key) ||
+      !ReadBytes(env, call.argument[3], "iv", &iv) ||
+      !ReadSize(env, call.argument[4], "tagLength", kMaxTagLength, &tag_length)) {
+    return nullptr;
+  }
+  if (iv.length != kNumberOffset && iv.length != kNonceLength) {
+    ThrowRange(env, "an IV has 4 or 12 bytes");
+    return nullptr;
+  }
+  if (tag_length != 12 && tag_length != kMaxTagLength) {
+    ThrowRange(env, "a tag has 12 or 16 bytes");
+    return nullptr;
+  }
+  napi_valuetype type = napi_undefined;
+  napi_typeof(env, call.argument[5], &type);
+  const bool protects = type != napi_undefined;
+  if (protects && !ReadKey(env, call.argument[5], "headerKey", aead, &header_key)) return nullptr;
+  auto object = std::make_unique<AeadKey>();
+  if (!object->Init(aead, seals == 1, key, iv, tag_length, protects ? &header_key : nullptr)) {
+    ThrowOpenssl(env);
+    return nullptr;
+  }
+  return Adopt(env, call, std::move(object));
+}
+
+/// Reads `count` descriptors and checks every one of them before the first byte is changed.
+bool ReadPackets(napi_env env, const AeadKey& key, const Bytes& buffer, const Doubles& descriptors, size_t count,
+                 Packet* out) {
+  for (size_t i = 0; i < count; i++) {
+    double value[kDescriptorLength];
+    std::memcpy(value, descriptors.data + i * kDescriptorLength, sizeof value);
+    for (double one : value) {
+      // Written so that NaN fails, too.
+      if (!(one >= 0 && one <= kMaxPacketNumber)) return ThrowRange(env, "a packet has an impossible place or number");
+    }
+    out[i] = {static_cast<size_t>(value[0]), static_cast<size_t>(value[1]), static_cast<size_t>(value[2]),
+              static_cast<uint64_t>(value[3]), static_cast<size_t>(value[4])};
+    if (!key.Fits(buffer.data, buffer.length, out[i])) return ThrowRange(env, "a packet does not fit its buffer");
+  }
+  return true;
+}
+
+/// seal(buffer, descriptors, count)
+napi_value Seal(napi_env env, napi_callback_info info) {
+  Call call;
+  Bytes buffer;
+  Doubles descriptors;
+  size_t count = 0;
+  if (!call.Read(env, info)) return nullptr;
+  AeadKey* key = Receiver<AeadKey>(env, call);
+  if (key == nullptr || !ReadBytes(env, call.argument[0], "buffer", &buffer) ||
+      !ReadDoubles(env, call.argument[1], "descriptors", &descriptors) ||
+      !ReadSize(env, call.argument[2], "count", kMaxBatch, &count)) {
+    return nullptr;
+  }
+  if (!key->seals() || buffer.length > INT_MAX || count > descriptors.length / kDescriptorLength) {
+    ThrowRange(env, "not to be sealed with this key, or not as many packets");
+    return nullptr;
+  }
+  Packet packets[kMaxBatch];
+  if (!ReadPackets(env, *key, buffer, descriptors, count, packets)) return nullptr;
+  for (size_t i = 0; i < count; i++) {
+    if (!key->Seal(buffer.data, packets[i])) {
+      ThrowOpenssl(env);
+      return nullptr;
+    }
+  }
+  return nullptr;
+}
+
+/// Where packets are decrypted to before it is known whether they are genuine; one for each thread.
+std::vector<uint8_t>& Scratch(size_t length) {
+  static thread_local std::vector<uint8_t> scratch;
+  if (scratch.size() < length) scratch.resize(length);
+  return scratch;
+}
+
+/// open(buffer, headerStart, headerEnd, end, packetNumber): the plaintext's length, -1 for what is not genuine
+napi_value Open(napi_env env, napi_callback_info info) {
+  Call call;
+  Bytes buffer;
+  if (!call.Read(env, info)) return nullptr;
+  AeadKey* key = Receiver<AeadKey>(env, call);
+  if (key == nullptr || !ReadBytes(env, call.argument[0], "buffer", &buffer)) return nullptr;
+  size_t header_start = 0;
+  size_t header_end = 0;
+  size_t end = 0;
+  double number = 0;
+  if (!ReadSize(env, call.argument[3], "end", buffer.length, &end) ||
+      !ReadSize(env, call.argument[2], "headerEnd", end, &header_end) ||
+      !ReadSize(env, call.argument[1], "headerStart", header_end, &header_start) ||
+      !ReadNumber(env, call.argument[4], "packetNumber", kMaxPacketNumber, &number)) {
+    return nullptr;
+  }
+  if (key->seals() || buffer.length > INT_MAX) {
+    ThrowRange(env, "not to be opened with this key");
+    return nullptr;
+  }
+  if (end - header_end < key->tag_length()) return MakeNumber(env, -1);
+  const size_t length = end - header_end - key->tag_length();
+  uint8_t* payload = buffer.data + header_end;
+  // One byte more, so that there is a place to point at even for no plaintext at all.
+  std::vector<uint8_t>& scratch = Scratch(length + 1);
+  if (!key->Open(buffer.data + header_start, header_end - header_start, payload, length, static_cast<uint64_t>(number),
+                 scratch.data())) {
+    ERR_clear_error();
+    return MakeNumber(env, -1);
+  }
+  std::memcpy(payload, scratch.data(), length);
+  return MakeNumber(env, static_cast<double>(length));
+}
+
+/// new HeaderMask(aead, key)
+napi_value NewHeaderMask(napi_env env, napi_callback_info info) {
+  Call call;
+  size_t aead = 0;
+  Bytes key;
+  if (!call.ReadNew(env, info) || !ReadSize(env, call.argument[0], "aead", 1, &aead) ||
+      !ReadKey(env, call.argument[1], "key", aead, &key)) {
+    return nullptr;
+  }
+  auto object = std::make_unique<HeaderMask>();
+  if (!object->Init(aead, key.data)) {
+    ThrowOpenssl(env);
+    return nullptr;
+  }
+  return Adopt(env, call, std::move(object));
+}
+
+/// make(buffer, sampleOffset, out): writes the mask to the first 16 bytes of `out`
+napi_value MakeMask(napi_env env, napi_callback_info info) {
+  Call call;
+  Bytes buffer;
+  Bytes out;
+  size_t offset = 0;
+  if (!call.Read(env, info)) return nullptr;
+  HeaderMask* mask = Receiver<HeaderMask>(env, call);
+  if (mask == nullptr || !ReadBytes(env, call.argument[0], "buffer", &buffer)) return nullptr;
+  if (buffer.length < kSampleLength) {
+    ThrowRange(env, "no sample fits the buffer");
+    return nullptr;
+  }
+  if (!ReadSize(env, call.argument[1], "sampleOffset", buffer.length - kSampleLength, &offset) ||
+      !ReadBytes(env, call.argument[2], "out", &out)) {
+    return nullptr;
+  }
+  if (out.length < kMaskLength) {
+    ThrowRange(env, "no mask fits the output");
+    return nullptr;
+  }
+  uint8_t made[kMaskLength];
+  if (!mask->Make(buffer.data + offset, made)) {
+    ThrowOpenssl(env);
+    return nullptr;
+  }
+  std::memcpy(out.data, made, kMaskLength);
+  return nullptr;
+}
+
+}  // namespace
+
+bool DefineAead(napi_env env, napi_value exports) {
+  const Method key_methods[] = {{"seal", Seal}, {"open", Open}};
+  const Method mask_methods[] = {{"make", MakeMask}};
+  return DefineClass(env, exports, "AeadKey", NewAeadKey, key_methods, 2) &&
+         DefineClass(env, exports, "HeaderMask", NewHeaderMask, mask_methods, 1);
+}
+
+}  // namespace quicgate

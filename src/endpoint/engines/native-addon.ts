@@ -1,0 +1,100 @@
+/**
+ * The addon of the native engine, as C++ (native/) offers it. It checks every argument and throws RangeError or
+ * TypeError for what does not fit.
+ */
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+
+/** Which AEAD, in the addon's words. */
+export const NativeAead = { AESG: 0, CC20: 1 } as const
+
+/** Words of the description of a packet to seal: header start, payload start and end, packet number, its place. */
+export const DESCRIPTOR_WORDS = 5
+/** Words of an address record: family (4 or 6), port, four words of address as they stand in memory, IPv6 scope. */
+export const ADDRESS_WORDS = 7
+/** Words that describe what was received: length, size of the datagrams in it (0: it is one), cut off, address. */
+export const MESSAGE_WORDS = 3 + ADDRESS_WORDS
+/** Words that describe a transmit: where the next byte stands, where they end, size to cut by, address, one to spare. */
+export const TRANSMIT_WORDS = 3 + ADDRESS_WORDS + 1
+/** The most transmits of one call. */
+export const MAX_TRANSMITS = 64
+/** The least size of a receive slot, bytes: what the kernel joins at most. */
+export const MIN_SLOT = 65_536
+
+/**
+ * What `send` has come to: which transmit is next; an error number, the size of the datagram that met it and its
+ * transmit; what the system turned out not to have.
+ */
+export const Outcome = { Next: 0, Error: 1, ErrorSize: 2, ErrorAt: 3, Lost: 4, Words: 5 } as const
+/** Bits of what the system turned out not to have. */
+export const Lost = { Segmentation: 1, ManyMessages: 2 } as const
+/** Bits of what `useOffloads` found. */
+export const Offload = { Segmentation: 1, Joining: 2 } as const
+/** Bits of what a socket is ready for. */
+export const Ready = { Receive: 1, Send: 2 } as const
+
+/** One key in one direction. */
+export interface NativeAeadKey {
+  seal(buffer: Uint8Array, descriptors: Float64Array, count: number): void
+  /** The plaintext's length, -1 for what is not genuine; the buffer is then unchanged. */
+  open(buffer: Uint8Array, headerStart: number, headerEnd: number, end: number, packetNumber: number): number
+}
+
+/** Masks of header protection with one key. */
+export interface NativeHeaderMask {
+  /** Writes the mask to the first 16 bytes of `out`. */
+  make(buffer: Uint8Array, sampleOffset: number, out: Uint8Array): void
+}
+
+/** A UDP socket. Methods that answer with a number give 0 or the system's error number unless they say otherwise. */
+export interface NativeUdpSocket {
+  bind(address: Int32Array): number
+  connect(address: Int32Array): number
+  localAddress(address: Int32Array): number
+  /** What was granted for receiving, bytes. */
+  setBufferSizes(receive: number, send: number): number
+  /** Bits of {@link Offload}. */
+  useOffloads(segmentation: 0 | 1): number
+  /** The two ECN bits of what is sent. */
+  markEcn(codepoint: number): number
+  sharePort(): number
+  /** Instructions of four numbers each: code, jump if true, jump if false, operand. */
+  chooseBy(program: Float64Array): number
+  /** Modulo 2^32; -1 where the kernel does not tell. */
+  kernelDrops(): number
+  start(onReady: (bits: number) => void): number
+  watchWritable(wanted: 0 | 1): number
+  /** How many messages, or the negative error number. */
+  receive(pool: Uint8Array, slotSize: number, slots: number, messages: Int32Array): number
+  send(bytes: Uint8Array, transmits: Int32Array, first: number, last: number, outcome: Int32Array): void
+  close(): void
+}
+
+/** Everything. */
+export interface NativeAddon {
+  AeadKey: new (
+    aead: number,
+    seals: 0 | 1,
+    key: Uint8Array,
+    iv: Uint8Array,
+    tagLength: number,
+    headerKey: Uint8Array | undefined
+  ) => NativeAeadKey
+  HeaderMask: new (aead: number, key: Uint8Array) => NativeHeaderMask
+  UdpSocket: new (family: 4 | 6) => NativeUdpSocket
+  /** Whether `text` is a numeric address; its record is written then. */
+  parseAddress(text: string, port: number, record: Int32Array, offset: number): boolean
+  formatAddress(record: Int32Array, offset: number): string
+}
+
+const packageRoot = fileURLToPath(new URL('../../../', import.meta.url))
+
+/**
+ * Loads what was built here, else what came with the package for this platform.
+ * @throws Error if there is neither, or it does not fit this Node
+ */
+export function loadAddon(): NativeAddon {
+  const require = createRequire(import.meta.url)
+  const load = require('node-gyp-build') as (directory: string) => NativeAddon
+  return load(packageRoot)
+}

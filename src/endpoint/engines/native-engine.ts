@@ -1,0 +1,118 @@
+/**
+ * The engine of the addon: many datagrams a system call, cut and joined by the kernel, and AEAD contexts kept per key.
+ */
+import { isIPv6 } from 'node:net'
+import { constants } from 'node:os'
+import type { PeerAddress } from '../../quic/types.js'
+import type { DatagramEngine, DatagramSocket, SocketOptions } from '../datagram-engine.js'
+import { ADDRESS_WORDS, loadAddon, Lost, Offload, type NativeAddon, type NativeUdpSocket } from './native-addon.js'
+import { NativeAeadProvider } from './native-aead.js'
+import { addressOf, NativeAddressBook } from './native-addresses.js'
+import { ReceivePool, SendArena } from './native-memory.js'
+import { NativeDatagramSocket, systemError, type NativeShared } from './native-socket.js'
+import { encodeFilter, reusePortFilter } from './reuse-port-filter.js'
+
+const DEFAULT_RECEIVE_BUFFER = 4 * 1024 * 1024
+const SEND_BUFFER = 4 * 1024 * 1024
+
+/** How the engine uses the kernel. */
+export interface NativeEngineOptions {
+  /** Whether the kernel, or the network card, may cut what is sent in one piece into datagrams (default true). */
+  segmentationOffload?: boolean
+  /**
+   * The ECN codepoint of what is sent (RFC 3168: 0 none, 1 ECT(1), 2 ECT(0)); default 0. Google QUIC tells nobody of
+   * marks that come in, so this is for networks that treat marked traffic differently.
+   */
+  ecn?: 0 | 1 | 2
+  /** Told, once for each, what the system turned out not to have: the engine goes on without. */
+  onDegraded?: (message: string) => void
+}
+
+/** See the file comment. */
+export class NativeEngine implements DatagramEngine {
+  readonly name = 'native'
+  readonly aeadProvider: NativeAeadProvider
+  private readonly shared: NativeShared
+  private told = 0
+
+  /** @throws Error if the addon is not there, or does not fit this Node */
+  constructor(
+    private readonly options: NativeEngineOptions = {},
+    private readonly addon: NativeAddon = loadAddon()
+  ) {
+    this.aeadProvider = new NativeAeadProvider(addon)
+    this.shared = {
+      pool: new ReceivePool(),
+      arena: new SendArena(),
+      addresses: new NativeAddressBook(addon),
+      onLost: (bits) => this.onLost(bits)
+    }
+  }
+
+  open(options: SocketOptions): Promise<DatagramSocket> {
+    return new Promise((resolve) => resolve(this.openNow(options)))
+  }
+
+  private openNow(options: SocketOptions): DatagramSocket {
+    const { address, port, connectTo, handler, reusePort } = options
+    const native = this.create(isIPv6(address) ? 6 : 4)
+    try {
+      if (reusePort !== undefined) check('setsockopt', native.sharePort())
+      check('bind', native.bind(this.record('bind', address, port)), address, port)
+      if (reusePort !== undefined) check('setsockopt', native.chooseBy(encodeFilter(reusePortFilter(reusePort.count))))
+      const granted = native.setBufferSizes(options.receiveBufferSize ?? DEFAULT_RECEIVE_BUFFER, SEND_BUFFER)
+      this.useOffloads(native)
+      if (connectTo !== undefined) {
+        const { address: host, port: peerPort } = connectTo
+        check('connect', native.connect(this.record('connect', host, peerPort)), host, peerPort)
+      }
+      return new NativeDatagramSocket(native, this.localAddress(native), granted, handler, this.shared)
+    } catch (error) {
+      native.close()
+      throw error
+    }
+  }
+
+  private create(family: 4 | 6): NativeUdpSocket {
+    try {
+      return new this.addon.UdpSocket(family)
+    } catch (error) {
+      throw Object.assign(error as Error, { syscall: 'socket' })
+    }
+  }
+
+  private record(syscall: string, address: string, port: number): Int32Array {
+    const record = new Int32Array(ADDRESS_WORDS)
+    if (this.addon.parseAddress(address, port, record, 0)) return record
+    throw systemError(syscall, constants.errno.EINVAL, address, port)
+  }
+
+  private localAddress(native: NativeUdpSocket): PeerAddress {
+    const record = new Int32Array(ADDRESS_WORDS)
+    check('getsockname', native.localAddress(record))
+    return addressOf(this.addon, record, 0)
+  }
+
+  private useOffloads(native: NativeUdpSocket): void {
+    const { segmentationOffload = true, ecn = 0 } = this.options
+    const found = native.useOffloads(segmentationOffload ? 1 : 0)
+    if (segmentationOffload && (found & Offload.Segmentation) === 0) this.onLost(Lost.Segmentation)
+    if (ecn !== 0) check('setsockopt', native.markEcn(ecn))
+  }
+
+  private onLost(bits: number): void {
+    const fresh = bits & ~this.told
+    this.told |= bits
+    const { onDegraded } = this.options
+    if ((fresh & Lost.Segmentation) !== 0) {
+      onDegraded?.('UDP segmentation offload does not work here: datagrams are handed to the kernel one by one, in batches')
+    }
+    if ((fresh & Lost.ManyMessages) !== 0) {
+      onDegraded?.('sendmmsg does not work here: each datagram costs a system call')
+    }
+  }
+}
+
+function check(syscall: string, errno: number, address?: string, port?: number): void {
+  if (errno !== 0) throw systemError(syscall, errno, address, port)
+}
