@@ -26,8 +26,7 @@ import {
   parseInteger,
   parseMethod
 } from './arguments.js'
-import { fileSink, NullSink, TurnSink } from './fetch-output.js'
-import type { WritableSink } from './fetch-output.js'
+import { FileSink, NullSink, TurnSink } from './fetch-output.js'
 import { handshakeFacts, handshakeLines } from './handshake-report.js'
 import { createRecorder, keylogOption, qlogOption } from './observe-options.js'
 import type { ObserveFlags } from './observe-options.js'
@@ -93,7 +92,7 @@ function collectUrl(text: string, before: URL[] = []): URL[] {
 /** One URL, its place in the order, and what has become of it. */
 interface Job {
   readonly url: URL
-  readonly sink: NullSink | WritableSink
+  readonly sink: NullSink | FileSink | TurnSink
   /** Called when the next may have stdout. */
   readonly done: () => void
 }
@@ -139,7 +138,7 @@ async function fetchAll(urls: URL[], flags: FetchFlags): Promise<ExitCode> {
 
 function sinkFor(output: string | undefined, flags: FetchFlags, turn: Promise<void>): Job['sink'] {
   const include = flags.include === true
-  if (output !== undefined) return fileSink(output, include)
+  if (output !== undefined) return new FileSink(output, include)
   return flags.json === true ? new NullSink() : new TurnSink(process.stdout, include, turn)
 }
 

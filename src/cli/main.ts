@@ -4,22 +4,29 @@
  */
 import { Command, CommanderError } from 'commander'
 import { readFileSync } from 'node:fs'
-import { registerCert } from './cert.js'
-import { registerDemo } from './demo.js'
-import { registerFetch } from './fetch.js'
-import { registerForward } from './forward.js'
-import { registerGateway } from './gateway.js'
-import { registerInspect } from './inspect.js'
 import { ExitCode, quietBrokenPipe, reportError } from './output.js'
-import { registerSampleUpstream } from './sample-upstream.js'
-import { registerServe } from './serve.js'
+
+type Register = (program: Command) => void
+
+/** In the order of the help. Loaded when needed: a command runs without the code, and the heap, of the others. */
+const commands: Readonly<Record<string, () => Promise<Register>>> = {
+  'gateway': async () => (await import('./gateway.js')).registerGateway,
+  'forward': async () => (await import('./forward.js')).registerForward,
+  'serve': async () => (await import('./serve.js')).registerServe,
+  'fetch': async () => (await import('./fetch.js')).registerFetch,
+  'inspect': async () => (await import('./inspect.js')).registerInspect,
+  'cert': async () => (await import('./cert.js')).registerCert,
+  'sample-upstream': async () => (await import('./sample-upstream.js')).registerSampleUpstream,
+  'demo': async () => (await import('./demo.js')).registerDemo
+}
 
 function version(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
   return (JSON.parse(text) as { version: string }).version
 }
 
-function createProgram(): Command {
+/** @param named the first argument: if it is a command's name, the others are not loaded */
+async function createProgram(named: string | undefined): Promise<Command> {
   const program = new Command('quicgate')
     .description('HTTP over Google QUIC: a gateway, a local forwarder, and tools')
     .version(version(), '-V, --version', 'print the version')
@@ -28,14 +35,8 @@ function createProgram(): Command {
     .showHelpAfterError('Run it with --help to see what it takes.')
     .exitOverride()
     .addHelpText('after', '\nExit codes: 0 done, 1 the job failed, 2 arguments or configuration are wrong.')
-  registerGateway(program)
-  registerForward(program)
-  registerServe(program)
-  registerFetch(program)
-  registerInspect(program)
-  registerCert(program)
-  registerSampleUpstream(program)
-  registerDemo(program)
+  const wanted = named !== undefined && Object.hasOwn(commands, named) ? [named] : Object.keys(commands)
+  for (const name of wanted) (await commands[name]!())(program)
   return program
 }
 
@@ -47,7 +48,7 @@ function exitCodeOf(error: unknown): ExitCode {
 
 quietBrokenPipe()
 try {
-  await createProgram().parseAsync()
+  await (await createProgram(process.argv[2])).parseAsync()
 } catch (error) {
   process.exitCode = exitCodeOf(error)
   // Whatever a failed start has left open must not keep the process.

@@ -14,12 +14,18 @@ import type { OriginConnection } from './origin-connections.js'
 import { openRequestStream } from './request-stream.js'
 import type { RequestStream, RequestStreamHandler } from './request-stream.js'
 
+/** The most that a sink is given at once, bytes. */
+export const SINK_PIECE = 65_536
+
+// One for all exchanges: sinks give it back before anything else happens.
+const room = new Uint8Array(SINK_PIECE)
+
 /** Where a response goes. Methods are called in this order; `write` only after `headers`. */
 export interface ResponseSink {
   headers(headers: HeaderList, version: string): void
-  /** Takes a piece of the body; false asks to wait until the callback given to {@link onReady} is called. */
-  write(piece: Uint8Array): boolean
-  /** Whether `write` may be called now. */
+  /** Takes a piece of the body, at most {@link SINK_PIECE} bytes that are lent for the call. */
+  write(piece: Uint8Array): void
+  /** Whether `write` may be called now; if not, the callback given to {@link onReady} is called when it may. */
   readonly ready: boolean
   onReady(resume: () => void): void
   trailers(trailers: HeaderList): void
@@ -180,10 +186,11 @@ class FetchExchange implements RequestStreamHandler {
     if (this.done || this.headers === undefined) return
     const stream = this.stream!
     while (this.sink.ready) {
-      const piece = stream.read()
-      if (piece === undefined) break
-      this.bodyLength += piece.length
+      const length = stream.readInto(room)
+      if (length === 0) break
+      this.bodyLength += length
       if (this.bodyLength > this.expectedLength) return this.failLength()
+      const piece = room.subarray(0, length)
       this.hash?.update(piece)
       this.sink.write(piece)
     }

@@ -4,8 +4,10 @@
 import { read } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 
-/** What the sender needs of a stream. */
+/** What the sender needs of a stream, which nobody else writes to. */
 export interface BodySink {
+  /** Where the first byte that was written stands that the stream may yet read. */
+  readonly releasedOffset: number
   write(data: Uint8Array, fin?: boolean): boolean
   reset(errorCode: number): void
   readonly writeEnded: boolean
@@ -15,10 +17,21 @@ export interface BodySink {
 /** Bytes read at a time. */
 const PIECE = 131_072
 
+/** What the stream was given, until it is acknowledged. */
+interface LentPiece {
+  readonly bytes: Buffer
+  /** Where it ends in the stream. */
+  readonly end: number
+}
+
 /** Owns the file handle: closes it when the body is sent, or when {@link stop} is called. */
 export class BodySender {
   private position: number
   private readonly end: number
+  private written = 0
+  private readonly lent: LentPiece[] = []
+  /** Pieces that the stream is done with: memory that is written again costs less than memory that is new. */
+  private readonly free: Buffer[] = []
   private reading = false
   private stopped = false
 
@@ -43,29 +56,38 @@ export class BodySender {
     if (this.reading || this.stopped) return
     this.reading = true
     const size = Math.min(PIECE, this.end - this.position)
-    read(this.file.fd, Buffer.allocUnsafe(size), 0, size, this.position, (error, count, piece) => {
+    read(this.file.fd, this.takePiece(), 0, size, this.position, (error, count, piece) => {
       this.reading = false
       if (this.stopped) this.closeFile()
       else if (error !== null || count === 0) this.fail()
-      else this.send(count === size ? piece : piece.subarray(0, count))
+      else this.send(piece, count)
     })
+  }
+
+  private takePiece(): Buffer {
+    const { releasedOffset } = this.sink
+    while (this.lent.length > 0 && this.lent[0]!.end <= releasedOffset) this.free.push(this.lent.shift()!.bytes)
+    return this.free.pop() ?? Buffer.allocUnsafeSlow(Math.min(PIECE, this.end - this.position))
   }
 
   /** Sends no more; closes the file. */
   stop(): void {
     if (this.stopped) return
     this.stopped = true
+    this.lent.length = this.free.length = 0
     if (!this.reading) this.closeFile()
   }
 
-  private send(piece: Uint8Array): void {
+  private send(piece: Buffer, length: number): void {
     if (this.sink.closed || this.sink.writeEnded) {
       this.stop()
       return
     }
-    this.position += piece.length
+    this.position += length
+    this.written += length
+    this.lent.push({ bytes: piece, end: this.written })
     const last = this.position === this.end
-    const more = this.sink.write(piece, last)
+    const more = this.sink.write(length === piece.length ? piece : piece.subarray(0, length), last)
     if (last) this.stop()
     else if (more) this.pump()
   }

@@ -202,10 +202,8 @@ export class QuicSpdyStream extends QuicStream {
     return this.heldTrailers === undefined || this.trailersDelivered || this.sequencer.isDiscarding
   }
 
-  protected override takeInput(): Uint8Array | undefined {
-    const bytes = super.takeInput()
-    if (bytes !== undefined && !this.trailersDelivered && this.heldTrailers !== undefined) this.announceTrailers()
-    return bytes
+  protected override onInputTaken(): void {
+    if (!this.trailersDelivered && this.heldTrailers !== undefined) this.announceTrailers()
   }
 
   override deliverNews(): void {

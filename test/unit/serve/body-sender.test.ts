@@ -28,6 +28,7 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }))
 
 class Sink implements BodySink {
   readonly pieces: Uint8Array[] = []
+  releasedOffset = 0
   ready = true
   writeEnded = false
   closed = false

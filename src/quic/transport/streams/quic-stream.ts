@@ -40,6 +40,17 @@ export class QuicStream extends QuicStreamCore {
     return bytes
   }
 
+  /**
+   * Copies the next bytes in order into `target`, as many as there are and fit. Does what {@link read} does at less
+   * expense, for readers that pass the bytes on and keep no piece.
+   * @returns how many bytes that were, 0 if there are none now
+   */
+  readInto(target: Uint8Array): number {
+    const length = this.takeInputInto(target)
+    if (length > 0) this.session.wakeIfNeeded()
+    return length
+  }
+
   /** Everything that is readable now, as one array; undefined if there is nothing. */
   readAll(): Uint8Array | undefined {
     const total = this.sequencer.readableBytes
@@ -78,7 +89,7 @@ export class QuicStream extends QuicStreamCore {
   // ---- writing ----
 
   /**
-   * Queues data to be sent and keeps a reference to it: do not modify it afterwards. After the peer reset the stream
+   * Queues data to be sent and keeps a reference to it: do not modify it before {@link releasedOffset} has passed it. After the peer reset the stream
    * or asked to stop, data is dropped silently. Throws if the stream was ended by this side.
    * @returns false if more than the high-water mark is buffered now: wait for {@link onWritable}
    */
@@ -106,6 +117,11 @@ export class QuicStream extends QuicStreamCore {
   reset(errorCode: number): void {
     this.abort(errorCode === 0 ? QuicRstStreamErrorCode.STREAM_CANCELLED : errorCode)
     this.session.wake()
+  }
+
+  /** Where the first byte of what was written stands that the stream may yet read: pieces before it are the writer's. */
+  get releasedOffset(): number {
+    return this.sendBuffer.releasedOffset
   }
 
   /** Bytes written and not yet sent for the first time. */

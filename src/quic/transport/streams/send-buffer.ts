@@ -46,6 +46,11 @@ export class SendBuffer implements StreamDataSource {
     return this.first < this.chunks.length ? this.written - this.starts[this.first] : 0
   }
 
+  /** Where the first chunk that is still referenced begins; the end of what was written if there is none. */
+  get releasedOffset(): number {
+    return this.first < this.chunks.length ? this.starts[this.first] : this.written
+  }
+
   /** Whether every byte ever sent is acknowledged, or no longer wanted. */
   get allAcked(): boolean {
     return this.dropped || this.acked.prefixEnd >= this.sent

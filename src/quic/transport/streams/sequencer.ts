@@ -8,6 +8,8 @@ import { OffsetRanges } from './offset-ranges.js'
 
 /** Size of a block, bytes: also the most that {@link QuicStreamSequencer.read} returns at once. */
 export const SEQUENCER_BLOCK = 8192
+/** Blocks that were read and wait to be written again, at most. */
+const SPARE_BLOCKS = 8
 /** More gaps than this in one stream end the connection. */
 export const MAX_FRAME_GAPS = 10_000
 
@@ -26,6 +28,9 @@ export type SequencerOutcome = (typeof SequencerOutcome)[keyof typeof SequencerO
 export class QuicStreamSequencer {
   private readonly received = new OffsetRanges()
   private readonly blocks = new Map<number, Uint8Array>()
+  private readonly spare: Uint8Array[] = []
+  /** The block of which {@link read} gave a part away: its memory is no longer for the sequencer to use again. */
+  private lentBlock = -1
   private consumedOffset = 0
   private endOffset = Infinity
   private highest = 0
@@ -143,7 +148,8 @@ export class QuicStreamSequencer {
       let block = this.blocks.get(index)
       if (block === undefined) {
         // A stream whose end is known needs no more room than that: most streams are one short frame with a FIN.
-        block = new Uint8Array(Math.min(SEQUENCER_BLOCK, this.endOffset - blockStart))
+        const size = Math.min(SEQUENCER_BLOCK, this.endOffset - blockStart)
+        block = (size === SEQUENCER_BLOCK ? this.spare.pop() : undefined) ?? new Uint8Array(size)
         this.blocks.set(index, block)
       }
       const size = Math.min(dataEnd, blockStart + SEQUENCER_BLOCK) - offset
@@ -166,18 +172,43 @@ export class QuicStreamSequencer {
     const block = this.blocks.get(index)!
     this.consumedOffset += size
     if (from + size === SEQUENCER_BLOCK || this.atEnd) this.blocks.delete(index)
+    else this.lentBlock = index
     return from === 0 && size === block.length ? block : block.subarray(from, from + size)
+  }
+
+  /**
+   * Copies the next readable bytes in order into `target`, as many as there are and fit. Cheaper than {@link read} for
+   * whoever does not keep them: the memory that they stood in is used again.
+   * @returns how many bytes that were
+   */
+  readInto(target: Uint8Array): number {
+    let at = 0
+    for (let readable = this.readableBytes; readable > 0 && at < target.length; readable = this.readableBytes) {
+      const index = Math.floor(this.consumedOffset / SEQUENCER_BLOCK)
+      const from = this.consumedOffset - index * SEQUENCER_BLOCK
+      const size = Math.min(readable, SEQUENCER_BLOCK - from, target.length - at)
+      const block = this.blocks.get(index)!
+      target.set(from === 0 && size === block.length ? block : block.subarray(from, from + size), at)
+      this.consumedOffset += size
+      at += size
+      if (from + size < SEQUENCER_BLOCK && !this.atEnd) continue
+      this.blocks.delete(index)
+      const reusable = block.length === SEQUENCER_BLOCK && index !== this.lentBlock
+      if (reusable && this.spare.length < SPARE_BLOCKS) this.spare.push(block)
+    }
+    if (this.atEnd) this.spare.length = 0
+    return at
   }
 
   /** Frees the rest of a block whose bytes were all read: what comes next will have one of its own. */
   releaseMemory(): void {
+    this.spare.length = 0
     if (this.highest === this.consumedOffset) this.blocks.clear()
   }
 
   /** From now on what arrives is counted and not kept. @returns how many bytes became consumed by that */
   startDiscarding(): number {
-    this.discarding = true
-    this.blocks.clear()
+    this.release()
     return this.discardReadable()
   }
 
@@ -197,6 +228,7 @@ export class QuicStreamSequencer {
   release(): void {
     this.discarding = true
     this.blocks.clear()
+    this.spare.length = 0
   }
 
   private overlapError(offset: number, dataEnd: number, gapStart: number, gapEnd: number): QuicError {

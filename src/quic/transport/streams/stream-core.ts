@@ -102,6 +102,9 @@ export abstract class QuicStreamCore implements ScheduledStream<QuicStreamCore> 
     this.addNews(StreamNews.Data)
   }
 
+  /** Some of the input was read. */
+  protected onInputTaken(): void {}
+
   /** Whether the bytes of the stream are all that has to be awaited before the input is complete. */
   protected inputComplete(): boolean {
     return true
@@ -274,10 +277,20 @@ export abstract class QuicStreamCore implements ScheduledStream<QuicStreamCore> 
 
   protected takeInput(): Uint8Array | undefined {
     const bytes = this.sequencer.read()
-    if (bytes === undefined) return undefined
-    this.consume(bytes.length)
-    this.finishReading()
+    if (bytes !== undefined) this.afterRead(bytes.length)
     return bytes
+  }
+
+  protected takeInputInto(target: Uint8Array): number {
+    const length = this.sequencer.readInto(target)
+    if (length > 0) this.afterRead(length)
+    return length
+  }
+
+  private afterRead(length: number): void {
+    this.consume(length)
+    this.finishReading()
+    this.onInputTaken()
   }
 
   /** Counts input as consumed at both levels, which may open the windows. */
