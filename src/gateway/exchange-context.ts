@@ -1,5 +1,6 @@
 /** What an exchange needs of the world around it. */
 import type { GatewayConfig } from '../config/gateway-config.js'
+import type { Neighbour } from '../http/forwarded.js'
 import type { UnderscorePolicy } from '../http/request-head.js'
 import type { HeaderList } from '../quic/spdy/header-list.js'
 import type { PromisedResource } from '../quic/spdy/push/promise-headers.js'
@@ -22,7 +23,8 @@ export interface ExchangeContext {
 
 /** The connection that an exchange came on. */
 export interface ConnectionFacts {
-  readonly peer: { readonly address: string; readonly port: number }
+  /** Where the client, or the proxy before it, is now. */
+  readonly peer: Neighbour
   /** Such as `Q036`. */
   readonly version: string
   readonly connectionId: string

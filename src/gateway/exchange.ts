@@ -4,7 +4,7 @@
  */
 import { errorContent } from '../http/error-answer.js'
 import { hasNoContent, trailerFields } from '../http/fields.js'
-import { clientAddress, plainAddress } from '../http/forwarded.js'
+import { clientAddress } from '../http/forwarded.js'
 import { proxyStatus } from '../http/proxy-status.js'
 import type { ProxyErrorType } from '../http/proxy-status.js'
 import { readRequestHead } from '../http/request-head.js'
@@ -270,14 +270,14 @@ export class Exchange implements AttemptListener {
 
   private log(): void {
     const { head, connection, attempt } = this
-    const { address, port } = connection.peer
-    const client = plainAddress(address)
-    const chain = head === undefined ? [] : headerValues(head.fields, 'x-forwarded-for')
-    const behind = clientAddress(address, chain.join(','), this.context.forwarded.trustedProxies)
+    const { peer } = connection
+    const { trustedProxies } = this.context.forwarded
+    const chain = head === undefined || !peer.trusted ? [] : headerValues(head.fields, 'x-forwarded-for')
+    const behind = clientAddress(peer, chain, trustedProxies)
     const times = attempt?.times ?? noTimes
     this.context.accessLog.write({
-      client: client.includes(':') ? `[${client}]:${port}` : `${client}:${port}`,
-      forwardedFor: behind === client ? undefined : behind,
+      client: peer.label,
+      forwardedFor: behind === peer.address ? undefined : behind,
       method: head?.method,
       host: head?.host,
       path: head?.path,

@@ -1,8 +1,10 @@
 /** A client's connection to the gateway: makes a stream for each request. */
+import { Neighbour } from '../http/forwarded.js'
 import { QuicSpdyServerSession } from '../quic/spdy/spdy-server-session.js'
 import type { SessionOptions } from '../quic/transport/session.js'
 import type { SessionConnection } from '../quic/transport/session-connection.js'
 import type { QuicStream } from '../quic/transport/streams/quic-stream.js'
+import type { PeerAddress } from '../quic/types.js'
 import type { ConnectionFacts, ExchangeContext } from './exchange-context.js'
 import { PushHistory } from './push.js'
 import { GatewayStream } from './gateway-stream.js'
@@ -10,6 +12,8 @@ import { GatewayStream } from './gateway-stream.js'
 /** One connection of the gateway. */
 export class GatewaySession extends QuicSpdyServerSession {
   readonly facts: ConnectionFacts
+  private neighbour: Neighbour | undefined
+  private neighbourAt: PeerAddress | undefined
   /** What was pushed to this client. */
   readonly pushHistory = new PushHistory()
 
@@ -24,9 +28,10 @@ export class GatewaySession extends QuicSpdyServerSession {
     stopping: () => boolean
   ) {
     super(connection, options)
+    const here = (): Neighbour => this.peer()
     this.facts = {
       get peer() {
-        return connection.peerAddress
+        return here()
       },
       get version() {
         return connection.version.label
@@ -35,6 +40,16 @@ export class GatewaySession extends QuicSpdyServerSession {
       rtt: () => connection.smoothedRtt / 1000,
       stopping
     }
+  }
+
+  /** Made anew when the client has moved: the connection then has another address, not the same one changed. */
+  private peer(): Neighbour {
+    const { peerAddress } = this.connection
+    if (this.neighbour === undefined || this.neighbourAt !== peerAddress) {
+      this.neighbourAt = peerAddress
+      this.neighbour = new Neighbour(peerAddress, this.context.forwarded.trustedProxies)
+    }
+    return this.neighbour
   }
 
   protected override createIncomingDynamicStream(id: number): GatewayStream {

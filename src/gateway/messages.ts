@@ -20,7 +20,7 @@ export function upstreamRequest(
   context: ExchangeContext
 ): UpstreamRequest {
   const received = {
-    peer: connection.peer.address,
+    peer: connection.peer,
     scheme: head.scheme,
     authority: head.authority,
     version: connection.version

@@ -1,34 +1,60 @@
 /** What the next hop learns about the client: X-Forwarded-*, Forwarded (RFC 7239) and Via (RFC 9110 section 7.6.3). */
 import ipaddr from 'ipaddr.js'
-import type { HeaderField, HeaderList } from '../quic/spdy/header-list.js'
+import type { HeaderList } from '../quic/spdy/header-list.js'
 
 /** A network as `ipaddr.parseCIDR` gives it. */
 export type Network = readonly [ipaddr.IPv4 | ipaddr.IPv6, number]
 
-/** Which of the fields to send, and whose are believed. */
+/** Which of the fields to send. */
 export interface ForwardedOptions {
-  readonly trustedProxies: readonly Network[]
   readonly xForwarded: boolean
   readonly forwarded: boolean
   readonly via: boolean
 }
 
+/** Whom requests come from directly: worked out once for all requests of a connection. */
+export class Neighbour {
+  /** Plain text of its IP address, see {@link plainAddress}. */
+  readonly address: string
+  /** Address and port, as logs show them. */
+  readonly label: string
+  /** Whether it is one of the trusted proxies. */
+  readonly trusted: boolean
+
+  constructor(peer: { readonly address: string; readonly port: number }, trustedProxies: readonly Network[]) {
+    this.address = plainAddress(peer.address)
+    this.label = this.address.includes(':') ? `[${this.address}]:${peer.port}` : `${this.address}:${peer.port}`
+    this.trusted = isTrusted(this.address, trustedProxies)
+  }
+}
+
 /** The request as this hop received it. */
 export interface ReceivedRequest {
-  /** The peer's IP address, text form. */
-  readonly peer: string
+  readonly peer: Neighbour
   readonly scheme: string
   readonly authority: string
   /** The QUIC version, such as `Q036`. */
   readonly version: string
 }
 
-const xForwardedNames = new Set([
-  'x-forwarded-for',
-  'x-forwarded-proto',
-  'x-forwarded-host',
-  'x-forwarded-port',
-  'x-real-ip'
+/** What earlier hops said, by the field that says it; several fields of one name are one list. */
+interface Before {
+  for: string
+  proto: string
+  host: string
+  forwarded: string
+  via: string
+}
+
+/** Fields that speak of earlier hops, and where in {@link Before} they are kept, if anywhere. */
+const forwardingFields = new Map<string, keyof Before | undefined>([
+  ['x-forwarded-for', 'for'],
+  ['x-forwarded-proto', 'proto'],
+  ['x-forwarded-host', 'host'],
+  ['x-forwarded-port', undefined],
+  ['x-real-ip', undefined],
+  ['forwarded', 'forwarded'],
+  ['via', 'via']
 ])
 
 /** Plain text of an IP address: IPv4 mapped into IPv6 is shown as IPv4, zones are left out. */
@@ -56,49 +82,51 @@ export function addForwarding(
   options: ForwardedOptions,
   name: string
 ): HeaderList {
-  const trusted = isTrusted(request.peer, options.trustedProxies)
-  const before = { for: '', proto: '', host: '', forwarded: '', via: '' }
-  const kept = fields.filter((field) => {
-    collect(before, field)
-    return !xForwardedNames.has(field[0]) && field[0] !== 'forwarded' && field[0] !== 'via'
-  })
-  const address = plainAddress(request.peer)
+  const { peer } = request
+  const before = takeForwarding(fields)
+  const extend = (earlier: string, own: string): string => (peer.trusted && earlier !== '' ? `${earlier}, ${own}` : own)
+  const believe = (earlier: string, own: string): string => (peer.trusted && earlier !== '' ? earlier : own)
   if (options.xForwarded) {
-    kept.push(
-      ['x-forwarded-for', trusted && before.for !== '' ? `${before.for}, ${address}` : address],
-      ['x-forwarded-proto', trusted && before.proto !== '' ? before.proto : request.scheme],
-      ['x-forwarded-host', trusted && before.host !== '' ? before.host : request.authority]
+    fields.push(
+      ['x-forwarded-for', extend(before.for, peer.address)],
+      ['x-forwarded-proto', believe(before.proto, request.scheme)],
+      ['x-forwarded-host', believe(before.host, request.authority)]
     )
   }
-  if (options.forwarded) {
-    const element = forwardedElement(address, request)
-    kept.push(['forwarded', trusted && before.forwarded !== '' ? `${before.forwarded}, ${element}` : element])
-  }
+  if (options.forwarded) fields.push(['forwarded', extend(before.forwarded, forwardedElement(request))])
   const via = options.via ? viaEntry(`QUIC/${request.version}`, name) : ''
-  const chain = [before.via, via].filter((entry) => entry !== '').join(', ')
-  if (chain !== '') kept.push(['via', chain])
-  fields.splice(0, fields.length, ...kept)
+  if (via !== '' || before.via !== '') fields.push(['via', joined(before.via, via)])
   return fields
 }
 
-interface Before {
-  for: string
-  proto: string
-  host: string
-  forwarded: string
-  via: string
+const nothingBefore: Readonly<Before> = { for: '', proto: '', host: '', forwarded: '', via: '' }
+
+/** Takes the fields that speak of earlier hops out of `fields`. */
+function takeForwarding(fields: HeaderList): Readonly<Before> {
+  let before: Before | undefined
+  let kept = 0
+  for (let i = 0; i < fields.length; i++) {
+    const field = fields[i]
+    if (!forwardingFields.has(field[0])) {
+      fields[kept++] = field
+      continue
+    }
+    const slot = forwardingFields.get(field[0])
+    if (slot === undefined) continue
+    before ??= { ...nothingBefore }
+    before[slot] = joined(before[slot], field[1])
+  }
+  fields.length = kept
+  return before ?? nothingBefore
 }
 
-/** Several fields of one name are one list. */
-function collect(before: Before, [name, value]: HeaderField): void {
-  const key = name === 'forwarded' || name === 'via' ? name : name.startsWith('x-forwarded-') ? name.slice(12) : ''
-  if (!Object.hasOwn(before, key) || value === '') return
-  const slot = key as keyof Before
-  before[slot] = before[slot] === '' ? value : `${before[slot]}, ${value}`
+function joined(list: string, entry: string): string {
+  if (list === '') return entry
+  return entry === '' ? list : `${list}, ${entry}`
 }
 
 /** One element of Forwarded (RFC 7239 section 4); IPv6 in brackets and quotes (section 6). */
-function forwardedElement(address: string, { scheme, authority }: ReceivedRequest): string {
+function forwardedElement({ peer: { address }, scheme, authority }: ReceivedRequest): string {
   const node = address.includes(':') ? `"[${address}]"` : address
   const host = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(authority) ? authority : `"${authority}"`
   return `for=${node};host=${host};proto=${scheme}`
@@ -110,17 +138,18 @@ export function viaEntry(protocol: string, name: string): string {
 }
 
 /**
- * The client's address, as far as it can be believed: the peer, or what trusted proxies say about whom they serve, from
+ * The client's address, as far as it can be believed: the peer's, or what trusted proxies say about whom they serve, from
  * the nearest outwards.
- * @param forwardedFor the value of X-Forwarded-For, if any
+ * @param forwardedFor the values of X-Forwarded-For fields, in order
  */
-export function clientAddress(peer: string, forwardedFor: string | undefined, networks: readonly Network[]): string {
-  let address = plainAddress(peer)
-  const chain = (forwardedFor ?? '').split(',').map((entry) => entry.trim())
-  while (isTrusted(address, networks)) {
+export function clientAddress(peer: Neighbour, forwardedFor: readonly string[], networks: readonly Network[]): string {
+  if (!peer.trusted) return peer.address
+  let { address } = peer
+  const chain = forwardedFor.join(',').split(',').map((entry) => entry.trim())
+  do {
     const next = chain.pop()
     if (next === undefined || !ipaddr.isValid(next)) break
     address = plainAddress(next)
-  }
+  } while (isTrusted(address, networks))
   return address
 }

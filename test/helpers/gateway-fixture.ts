@@ -12,6 +12,7 @@ import type { AccessRecord } from '../../src/gateway/access-log.js'
 import { Exchange } from '../../src/gateway/exchange.js'
 import type { ClientStream, ConnectionFacts, ExchangeContext } from '../../src/gateway/exchange-context.js'
 import { RouteTable } from '../../src/gateway/route-table.js'
+import { Neighbour } from '../../src/http/forwarded.js'
 import { UpstreamPools } from '../../src/gateway/upstream-pools.js'
 import type { HeaderList } from '../../src/quic/spdy/header-list.js'
 
@@ -220,7 +221,7 @@ export class TestGateway {
 
   stream(): StubStream {
     const facts: ConnectionFacts = {
-      peer: { address: '127.0.0.1', port: 50_000 },
+      peer: new Neighbour({ address: '127.0.0.1', port: 50_000 }, this.context.forwarded.trustedProxies),
       version: 'Q036',
       connectionId: '0123456789abcdef',
       rtt: () => 12.5,

@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest'
 import ipaddr from 'ipaddr.js'
 import { errorContent } from '../../../src/http/error-answer.js'
 import { endToEndFields, hasNoContent, responseFields, trailerFields } from '../../../src/http/fields.js'
-import { addForwarding, clientAddress, isTrusted } from '../../../src/http/forwarded.js'
-import type { ForwardedOptions } from '../../../src/http/forwarded.js'
+import { addForwarding, clientAddress, isTrusted, Neighbour } from '../../../src/http/forwarded.js'
+import type { ForwardedOptions, Network } from '../../../src/http/forwarded.js'
 import { proxyStatus } from '../../../src/http/proxy-status.js'
 import type { HeaderList } from '../../../src/quic/spdy/header-list.js'
 
@@ -47,8 +47,9 @@ describe('fields between hops', () => {
   )
 })
 
-const none: ForwardedOptions = { trustedProxies: [], xForwarded: true, forwarded: true, via: true }
-const received = { peer: '192.0.2.7', scheme: 'https', authority: 'h:443', version: 'Q036' }
+const none: ForwardedOptions = { xForwarded: true, forwarded: true, via: true }
+const at = (address: string, networks: readonly Network[] = []): Neighbour => new Neighbour({ address, port: 5 }, networks)
+const received = { peer: at('192.0.2.7'), scheme: 'https', authority: 'h:443', version: 'Q036' }
 
 describe('forwarding fields', () => {
   const forged: HeaderList = [['x-forwarded-for', '1.1.1.1'], [
@@ -65,7 +66,7 @@ describe('forwarding fields', () => {
   })
 
   it('of a trusted proxy are extended', () => {
-    const options = { ...none, trustedProxies: [ipaddr.parseCIDR('192.0.2.0/24')] }
+    const peer = at('192.0.2.7', [ipaddr.parseCIDR('192.0.2.0/24')])
     const fields: HeaderList = [
       ['x-forwarded-for', '1.1.1.1'],
       ['x-forwarded-for', '3.3.3.3'],
@@ -73,16 +74,16 @@ describe('forwarding fields', () => {
       ['forwarded', 'for=1.1.1.1'],
       ['via', '1.1 a']
     ]
-    expect(addForwarding(fields, received, options, 'gate')).toEqual([
+    expect(addForwarding(fields, { ...received, peer }, none, 'gate')).toEqual([
       ['x-forwarded-for', '1.1.1.1, 3.3.3.3, 192.0.2.7'], ['x-forwarded-proto', 'http'], ['x-forwarded-host', 'h:443'],
       ['forwarded', 'for=1.1.1.1, for=192.0.2.7;host="h:443";proto=https'], ['via', '1.1 a, QUIC/Q036 gate']
     ])
   })
 
   it('quote IPv6, and show IPv4 as such', () => {
-    const of = (peer: string): string => addForwarding(
+    const of = (address: string): string => addForwarding(
       [],
-      { ...received, peer, authority: 'h' },
+      { ...received, peer: at(address), authority: 'h' },
       { ...none, xForwarded: false, via: false },
       'g'
     )[0][1]
@@ -101,9 +102,14 @@ describe('forwarding fields', () => {
 
   it('name the client as far as trust reaches', () => {
     const networks = [ipaddr.parseCIDR('10.0.0.0/8')]
-    expect(clientAddress('10.0.0.1', '9.9.9.9, 8.8.8.8, 10.0.0.2', networks)).toBe('8.8.8.8')
-    expect(clientAddress('9.9.9.9', '1.2.3.4', networks)).toBe('9.9.9.9')
-    expect(clientAddress('10.0.0.1', 'junk', networks)).toBe('10.0.0.1')
+    const client = (peer: string, ...chain: string[]): string => clientAddress(at(peer, networks), chain, networks)
+    expect(client('10.0.0.1', '9.9.9.9, 8.8.8.8', '10.0.0.2')).toBe('8.8.8.8')
+    expect(client('9.9.9.9', '1.2.3.4')).toBe('9.9.9.9')
+    expect(client('10.0.0.1', 'junk')).toBe('10.0.0.1')
+    expect(client('10.0.0.1')).toBe('10.0.0.1')
+    expect(client('10.0.0.1', '10.0.0.2, 10.0.0.3')).toBe('10.0.0.2')
+    expect(at('::ffff:10.1.1.1', networks)).toMatchObject({ address: '10.1.1.1', label: '10.1.1.1:5', trusted: true })
+    expect(at('fe80::1%eth0', networks)).toMatchObject({ address: 'fe80::1', label: '[fe80::1]:5', trusted: false })
     expect(isTrusted('::ffff:10.1.1.1', networks)).toBe(true)
     expect(isTrusted('fd00::1', networks)).toBe(false)
   })
