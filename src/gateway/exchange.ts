@@ -3,7 +3,7 @@
  * them, so that it runs the same under tests.
  */
 import { errorContent } from '../http/error-answer.js'
-import { hasNoContent, trailerFields } from '../http/fields.js'
+import { hasNoContent, latin1Fields, trailerFields } from '../http/fields.js'
 import { clientAddress } from '../http/forwarded.js'
 import { proxyStatus } from '../http/proxy-status.js'
 import type { ProxyErrorType } from '../http/proxy-status.js'
@@ -136,7 +136,7 @@ export class Exchange implements AttemptListener {
     this.informational++
   }
 
-  onHead(status: number, raw: string[]): void {
+  onHead(status: number, raw: readonly Buffer[]): void {
     if (this.stream.pushed === true && !mayBePushed(status)) {
       this.giveUp('push_dropped', `a response with status ${status} may not be pushed`)
       this.stream.reset(QuicRstStreamErrorCode.STREAM_CANCELLED)
@@ -167,11 +167,9 @@ export class Exchange implements AttemptListener {
     return more
   }
 
-  onEnd(rawTrailers: string[]): void {
+  onEnd(rawTrailers: readonly Buffer[]): void {
     if (this.responseEnded) return
-    const trailers: [string, string][] = []
-    for (let i = 0; i + 1 < rawTrailers.length; i += 2) trailers.push([rawTrailers[i], rawTrailers[i + 1].trim()])
-    const fields = trailerFields(trailers)
+    const fields = rawTrailers.length === 0 ? [] : trailerFields(latin1Fields(rawTrailers))
     if (fields.length > 0) this.stream.writeTrailers(fields)
     else this.stream.end()
     this.finishResponse()

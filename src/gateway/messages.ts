@@ -29,25 +29,31 @@ export function upstreamRequest(
   return {
     method: head.method,
     target: rewritePath(head.path, route.rewrite, params) + head.query,
-    host: route.hostHeader === 'preserve' ? head.authority : new URL(pool.url).host,
+    host: route.hostHeader === 'preserve' ? head.authority : pool.host,
     fields: changeFields(fields, route.requestHeaders),
     contentLength: head.contentLength,
     body
   }
 }
 
-/** The header block for a response of an upstream. */
+/**
+ * The header block for a response of an upstream.
+ * @param raw names and values in turn, octets
+ */
 export function responseHeaders(
   status: number,
-  raw: readonly string[],
+  raw: readonly Buffer[],
   { route }: RouteMatch,
   context: ExchangeContext
 ): HeaderList {
-  let fields = responseFields(raw)
-  if (context.forwarded.via) {
-    const earlier = fields.filter(([name]) => name === 'via').map(([, value]) => value)
-    if (earlier.length > 0) fields = fields.filter(([name]) => name !== 'via')
-    fields.push(['via', [...earlier, viaEntry('1.1', context.name)].join(', ')])
+  const headers: HeaderList = [[':status', String(status)]]
+  const fields = responseFields(raw)
+  let via = ''
+  for (let i = 0; i < fields.length; i++) {
+    const field = fields[i]
+    if (context.forwarded.via && field[0] === 'via') via += `${field[1]}, `
+    else headers.push(field)
   }
-  return [[':status', String(status)], ...changeFields(fields, route.responseHeaders)]
+  if (context.forwarded.via) headers.push(['via', via + viaEntry('1.1', context.name)])
+  return changeFields(headers, route.responseHeaders)
 }

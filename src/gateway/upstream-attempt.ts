@@ -4,7 +4,7 @@ import type { Timeouts } from '../config/upstream-schema.js'
 import type { HeaderList } from '../quic/spdy/header-list.js'
 import type { RequestBody } from './request-body.js'
 import { NoPlaceError } from './upstream-failure.js'
-import type { MeteredClient, MeteredDispatch, PlaceWaiter, UpstreamPool } from './upstream-pool.js'
+import type { ConnectionWaiter, MeteredClient, UpstreamPool } from './upstream-pool.js'
 
 /** A request in the upstream's terms. */
 export interface UpstreamRequest {
@@ -22,12 +22,12 @@ export interface UpstreamRequest {
 /** What an attempt tells. After {@link UpstreamAttempt.cancel}, `onEnd` or `onFailure`, nothing more. */
 export interface AttemptListener {
   onInformational(status: number): void
-  /** @param raw names and values in turn */
-  onHead(status: number, raw: string[]): void
+  /** @param raw names and values in turn, each octet one character of latin1 */
+  onHead(status: number, raw: readonly Buffer[]): void
   /** @returns whether more can be taken now; after false, {@link UpstreamAttempt.resume} asks for more */
   onData(bytes: Uint8Array): boolean
-  /** @param rawTrailers names and values in turn */
-  onEnd(rawTrailers: string[]): void
+  /** @param rawTrailers as for {@link onHead} */
+  onEnd(rawTrailers: readonly Buffer[]): void
   onFailure(error: Error): void
 }
 
@@ -40,8 +40,11 @@ export interface AttemptTimes {
 
 const cancelledError = new Error('cancelled')
 
-/** Waits for a place, sends the request, hands on the response at the pace of the listener. */
-export class UpstreamAttempt implements Dispatcher.DispatchHandler, PlaceWaiter {
+/**
+ * Waits for a connection, sends the request, hands on the response at the pace of the listener. undici calls it by the
+ * methods of its version 6: for those of version 7 it would collect all fields in an object first, which nobody here reads.
+ */
+export class UpstreamAttempt implements Dispatcher.DispatchHandler, ConnectionWaiter {
   readonly times: AttemptTimes = { queue: undefined, connect: undefined, firstByte: undefined }
   /** Whether the request was handed to an open connection: from then on the upstream may have seen it. */
   sent = false
@@ -49,14 +52,15 @@ export class UpstreamAttempt implements Dispatcher.DispatchHandler, PlaceWaiter 
   reused = false
   /** Whether the head of the response arrived. */
   answered = false
-  private controller: Dispatcher.DispatchController | undefined
+  private abortRequest: ((error: Error) => void) | undefined
+  private resumeResponse: (() => void) | undefined
+  /** From when it is this attempt's until it is given back. */
   private client: MeteredClient | undefined
   private queueTimer: NodeJS.Timeout | undefined
   private readonly startedAt = performance.now()
   private assignedAt = 0
   private sentAt = 0
   private over = false
-  private hasPlace = false
 
   constructor(
     readonly pool: UpstreamPool,
@@ -67,9 +71,9 @@ export class UpstreamAttempt implements Dispatcher.DispatchHandler, PlaceWaiter 
 
   /** Begins. The listener may be called before this returns. */
   start(): void {
-    const place = this.pool.take(this)
-    if (place === 'taken') this.onPlace()
-    else if (place === 'refused') this.fail(new NoPlaceError('TOO_MANY_WAITING'))
+    const answer = this.pool.take(this)
+    if (answer === 'given') return
+    if (answer === 'refused') this.fail(new NoPlaceError('TOO_MANY_WAITING'))
     else this.queueTimer = setTimeout(() => this.fail(new NoPlaceError('QUEUE_TIMEOUT')), this.timeouts.queue)
   }
 
@@ -77,47 +81,41 @@ export class UpstreamAttempt implements Dispatcher.DispatchHandler, PlaceWaiter 
   cancel(): void {
     if (this.over) return
     this.over = true
-    clearTimeout(this.queueTimer)
-    this.pool.leave(this)
-    this.controller?.abort(cancelledError)
+    this.stopWaiting()
+    this.abortRequest?.(cancelledError)
     this.request.body?.destroy()
   }
 
   /** The listener can take data again. */
   resume(): void {
-    this.controller?.resume()
+    this.resumeResponse?.()
   }
 
-  onPlace(): void {
-    clearTimeout(this.queueTimer)
-    this.hasPlace = true
+  onConnection(client: MeteredClient): void {
+    this.stopWaiting()
+    this.client = client
     const { method, target, host, fields, contentLength, body } = this.request
     const headers: string[] = ['host', host]
-    for (const [name, value] of fields) headers.push(name, value)
+    for (let i = 0; i < fields.length; i++) headers.push(fields[i][0], fields[i][1])
     if (contentLength !== undefined) headers.push('content-length', String(contentLength))
-    const options: MeteredDispatch = {
+    this.assignedAt = performance.now()
+    this.times.queue = this.assignedAt - this.startedAt
+    const options: Dispatcher.DispatchOptions & { servername: string | undefined } = {
       method,
       path: target,
       headers,
       body: body ?? null,
       headersTimeout: this.timeouts.firstByte,
       bodyTimeout: this.timeouts.idle,
-      servername: this.pool.servername,
-      onClient: (client) => this.onClient(client)
+      servername: this.pool.servername
     }
-    this.times.queue = performance.now() - this.startedAt
-    this.pool.dispatch(options, this)
+    client.dispatch(options, this)
   }
 
-  private onClient(client: MeteredClient): void {
-    this.assignedAt = performance.now()
-    this.client = client
-  }
-
-  onRequestStart(controller: Dispatcher.DispatchController): void {
+  onConnect(abort: (error?: Error) => void): void {
     // Aborting would destroy the connection; an error here only takes the request off it.
     if (this.over) throw cancelledError
-    this.controller = controller
+    this.abortRequest = abort
     this.sent = true
     this.sentAt = performance.now()
     const client = this.client!
@@ -127,49 +125,54 @@ export class UpstreamAttempt implements Dispatcher.DispatchHandler, PlaceWaiter 
     }
   }
 
-  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
-    if (this.over) return
+  onHeaders(status: number, raw: Buffer[], resume: () => void): boolean {
+    if (this.over) return true
     if (status < 200) {
       this.listener.onInformational(status)
-      return
+      return true
     }
     this.answered = true
+    this.resumeResponse = resume
     this.times.firstByte = performance.now() - this.sentAt
-    this.listener.onHead(status, texts(controller.rawHeaders))
+    this.listener.onHead(status, raw)
+    return true
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (!this.over && !this.listener.onData(chunk)) controller.pause()
+  onData(chunk: Buffer): boolean {
+    return this.over || this.listener.onData(chunk)
   }
 
-  onResponseEnd(controller: Dispatcher.DispatchController): void {
-    this.releasePlace()
+  /** @param trailers octets, whatever undici's types say */
+  onComplete(trailers: unknown): void {
+    this.giveBack()
     if (this.over) return
     this.over = true
-    this.listener.onEnd(texts(controller.rawTrailers))
+    this.listener.onEnd(trailers as readonly Buffer[])
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+  onError(error: Error): void {
     this.fail(error)
   }
 
   private fail(error: Error): void {
-    this.releasePlace()
-    this.pool.leave(this)
+    this.giveBack()
+    this.stopWaiting()
     if (this.over) return
     this.over = true
     this.listener.onFailure(error)
   }
 
-  private releasePlace(): void {
-    if (!this.hasPlace) return
-    this.hasPlace = false
-    this.pool.release()
+  private stopWaiting(): void {
+    if (this.queueTimer === undefined) return
+    clearTimeout(this.queueTimer)
+    this.queueTimer = undefined
+    this.pool.leave(this)
   }
-}
 
-/** Header octets as latin1 text, which keeps each of them. */
-function texts(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
-  if (!Array.isArray(raw)) return []
-  return raw.map((part) => (typeof part === 'string' ? part : part.toString('latin1')))
+  private giveBack(): void {
+    const { client } = this
+    if (client === undefined) return
+    this.client = undefined
+    this.pool.release(client)
+  }
 }

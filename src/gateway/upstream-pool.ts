@@ -1,8 +1,7 @@
 /** Connections to one upstream, and the order in which requests get them. */
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { buildConnector, Client, Pool } from 'undici'
-import type { Dispatcher } from 'undici'
+import { buildConnector, Client } from 'undici'
 import type { UpstreamTarget } from '../config/upstream-schema.js'
 
 /** How an upstream is connected to. */
@@ -13,16 +12,10 @@ export interface UpstreamPoolOptions {
   readonly maxWaiting: number
 }
 
-/** Whoever waits for a place among the connections. */
-export interface PlaceWaiter {
-  /** It is your turn. Give the place back with {@link UpstreamPool.release}. */
-  onPlace(): void
-}
-
-/** A dispatch that wants to know which connection it was given to. */
-export interface MeteredDispatch extends Dispatcher.DispatchOptions {
-  onClient(client: MeteredClient): void
-  servername?: string
+/** Whoever waits for a connection. */
+export interface ConnectionWaiter {
+  /** It is yours, for one request. Give it back with {@link UpstreamPool.release}. */
+  onConnection(client: MeteredClient): void
 }
 
 /** One connection, which remembers when it was last opened and whether it was used since. Times in milliseconds. */
@@ -50,26 +43,28 @@ export class MeteredClient extends Client {
     // eslint-disable-next-line @typescript-eslint/no-this-alias -- see above
     self = this
   }
-
-  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    ;(options as MeteredDispatch).onClient(this)
-    return super.dispatch(options, handler)
-  }
 }
 
 /**
- * At most `maxConnections` requests run at a time; the rest wait in the order in which they came. The queue is here and
- * not in undici, whose own has no limit and cannot be left.
+ * At most `maxConnections` requests run at a time, each on a connection of its own; the rest wait in the order in which
+ * they came. Connections and queue are here and not in undici's Pool, whose queue has no limit and cannot be left, and
+ * which looks for a free connection among all of them.
  */
 export class UpstreamPool {
   readonly url: string
   /** Host and port, for logs and Proxy-Status. */
   readonly authority: string
+  /** Host, and port if it is not the scheme's own: what a Host field names. */
+  readonly host: string
   /** What https connections ask for and verify; the same for all requests, whatever host they name. */
   readonly servername: string | undefined
-  private readonly pool: Pool
-  private readonly waiting = new Set<PlaceWaiter>()
-  private running = 0
+  private readonly origin: string
+  private readonly connect: buildConnector.connector
+  private readonly clients: MeteredClient[] = []
+  /** The one used last is used first, so that those too many become idle and are closed. */
+  private readonly free: MeteredClient[] = []
+  private readonly waiting = new Set<ConnectionWaiter>()
+  private destroyed = false
 
   constructor(
     target: UpstreamTarget,
@@ -77,6 +72,8 @@ export class UpstreamPool {
   ) {
     const url = new URL(target.url)
     this.url = target.url
+    this.origin = url.origin
+    this.host = url.host
     this.authority = url.port === '' ? `${url.hostname}:${url.protocol === 'https:' ? 443 : 80}` : url.host
     const bare = url.hostname.replace(/^\[|\]$/g, '')
     const name = target.tls?.serverName ?? (isIP(bare) === 0 ? bare : undefined)
@@ -86,22 +83,17 @@ export class UpstreamPool {
       ca: target.tls?.ca === undefined ? undefined : readFileSync(target.tls.ca),
       rejectUnauthorized: target.tls?.insecure !== true
     })
-    const connect: buildConnector.connector = (parameters, callback) =>
+    this.connect = (parameters, callback) =>
       // An address is no server name: TLS then verifies it as an address.
       connector({ ...parameters, servername: name }, callback)
-    this.pool = new Pool(url.origin, {
-      connections: options.maxConnections,
-      connect,
-      pipelining: 1,
-      factory: (origin, clientOptions) => new MeteredClient(origin, clientOptions as Client.Options)
-    })
   }
 
-  /** Takes a place at once, or queues `waiter` for one, or refuses because too many wait. */
-  take(waiter: PlaceWaiter): 'taken' | 'waiting' | 'refused' {
-    if (this.running < this.options.maxConnections) {
-      this.running++
-      return 'taken'
+  /** Gives `waiter` a connection at once, or queues it for one, or refuses because too many wait. */
+  take(waiter: ConnectionWaiter): 'given' | 'waiting' | 'refused' {
+    const client = this.free.pop() ?? this.open()
+    if (client !== undefined) {
+      waiter.onConnection(client)
+      return 'given'
     }
     if (this.waiting.size >= this.options.maxWaiting) return 'refused'
     this.waiting.add(waiter)
@@ -109,26 +101,32 @@ export class UpstreamPool {
   }
 
   /** No longer waits. */
-  leave(waiter: PlaceWaiter): void {
+  leave(waiter: ConnectionWaiter): void {
     this.waiting.delete(waiter)
   }
 
-  /** Gives a place back; the one who waits longest gets it. */
-  release(): void {
+  /** Gives a connection back; the one who waits longest gets it. */
+  release(client: MeteredClient): void {
     for (const next of this.waiting) {
       this.waiting.delete(next)
-      next.onPlace()
+      next.onConnection(client)
       return
     }
-    this.running--
-  }
-
-  dispatch(options: MeteredDispatch, handler: Dispatcher.DispatchHandler): void {
-    this.pool.dispatch(options, handler)
+    this.free.push(client)
   }
 
   /** Ends idle connections and, at once, those in use. */
   async destroy(): Promise<void> {
-    await this.pool.destroy()
+    this.destroyed = true
+    await Promise.all(this.clients.map((client) => client.destroy()))
+  }
+
+  private open(): MeteredClient | undefined {
+    if (this.clients.length === this.options.maxConnections) return undefined
+    const client = new MeteredClient(new URL(this.origin), { connect: this.connect, pipelining: 1 })
+    this.clients.push(client)
+    // What is dispatched to it then fails in the same way as on the others.
+    if (this.destroyed) void client.destroy()
+    return client
   }
 }

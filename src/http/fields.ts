@@ -3,32 +3,51 @@ import type { HeaderField, HeaderList } from '../quic/spdy/header-list.js'
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const lowerToken = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
-const forbiddenInValue = /[^\t\x20-\x7e\x80-\xff]/
+const value = /^(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?$/
 
-/** Fields that speak about one connection. Messages on QUIC must not carry them (RFC 9113 section 8.2.2). */
-const connectionSpecific = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade'])
+/** What is known of a field name, as bits. */
+const FieldTrait = {
+  /** A token without upper-case letters. */
+  Valid: 1,
+  /** Speaks about one connection: messages on QUIC must not carry it (RFC 9113 section 8.2.2). */
+  ConnectionSpecific: 2,
+  /** Only makes sense between neighbours: a gateway passes it on in neither direction. */
+  HopByHop: 4,
+  /** Must not come after the content (RFC 9110 section 6.5.1): framing, routing, control data. */
+  NoTrailer: 8
+} as const
 
-/**
- * Fields that a gateway never passes on in either direction: the above, and those that only make sense between
- * neighbours. `alt-svc` would advertise the upstream's other addresses to clients that cannot reach them.
- */
-const hopByHop = new Set([
-  ...connectionSpecific,
-  'alt-svc',
-  'http2-settings',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'proxy-authentication-info',
-  'te'
-])
+const connectionSpecific = ['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade']
 
-/** Fields that must not come after the content (RFC 9110 section 6.5.1): framing, routing, control data. */
-const forbiddenTrailers = new Set([
-  ...hopByHop,
+/** `alt-svc` would advertise the upstream's other addresses to clients that cannot reach them. */
+const hopByHop = [
+  'alt-svc', 'http2-settings', 'proxy-authenticate', 'proxy-authorization', 'proxy-authentication-info', 'te'
+]
+
+const forbiddenTrailers = [
   'age', 'authorization', 'cache-control', 'content-encoding', 'content-length', 'content-range', 'content-type',
   'cookie', 'date', 'expect', 'expires', 'host', 'location', 'max-forwards', 'retry-after', 'set-cookie', 'trailer',
   'vary', 'warning'
-])
+]
+
+/** Messages name the same few fields again and again. As many names as this are remembered, and no longer ones. */
+const MAX_KNOWN_NAMES = 1024
+const MAX_KNOWN_LENGTH = 64
+
+const traits = new Map<string, number>()
+for (const name of forbiddenTrailers) traits.set(name, FieldTrait.Valid | FieldTrait.NoTrailer)
+for (const name of hopByHop) traits.set(name, FieldTrait.Valid | FieldTrait.HopByHop | FieldTrait.NoTrailer)
+for (const name of connectionSpecific) traits.set(name, traits.get('te')! | FieldTrait.ConnectionSpecific)
+
+function traitsOf(name: string): number {
+  return traits.get(name) ?? learnTraits(name)
+}
+
+function learnTraits(name: string): number {
+  if (!lowerToken.test(name)) return name.startsWith(':') ? FieldTrait.HopByHop | FieldTrait.NoTrailer : 0
+  if (traits.size < MAX_KNOWN_NAMES && name.length <= MAX_KNOWN_LENGTH) traits.set(name, FieldTrait.Valid)
+  return FieldTrait.Valid
+}
 
 /** Whether `name` is a token (RFC 9110 section 5.6.2): methods, field names. */
 export function isToken(name: string): boolean {
@@ -37,25 +56,27 @@ export function isToken(name: string): boolean {
 
 /** Whether `name` may stand in a header block: a token without upper-case letters. */
 export function isFieldName(name: string): boolean {
-  return lowerToken.test(name)
+  return (traitsOf(name) & FieldTrait.Valid) !== 0
 }
 
-/** Whether `value` holds only what HTTP/1.1 can carry: visible octets, and spaces and tabs within. */
-export function isFieldValue(value: string): boolean {
-  return !forbiddenInValue.test(value) && !/^[\t ]|[\t ]$/.test(value)
+/** Whether `text` holds only what HTTP/1.1 can carry: visible octets, and spaces and tabs within. */
+export function isFieldValue(text: string): boolean {
+  return value.test(text)
 }
 
 /** Whether a message on QUIC is malformed because of this field (lower case). */
 export function isConnectionSpecific(name: string): boolean {
-  return connectionSpecific.has(name)
+  return (traitsOf(name) & FieldTrait.ConnectionSpecific) !== 0
 }
 
-/** The field names that `Connection` fields list, lower case. */
-export function connectionOptions(fields: readonly HeaderField[]): Set<string> {
-  const names = new Set<string>()
-  for (const [name, value] of fields) {
+/** The field names that `Connection` fields list, lower case; undefined if there are no such fields. */
+function connectionOptions(fields: readonly HeaderField[]): Set<string> | undefined {
+  let names: Set<string> | undefined
+  for (let i = 0; i < fields.length; i++) {
+    const [name, text] = fields[i]
     if (name !== 'connection') continue
-    for (const option of value.split(',')) names.add(option.trim().toLowerCase())
+    names ??= new Set()
+    for (const option of text.split(',')) names.add(option.trim().toLowerCase())
   }
   return names
 }
@@ -67,10 +88,29 @@ export function connectionOptions(fields: readonly HeaderField[]): Set<string> {
  */
 export function endToEndFields(fields: readonly HeaderField[]): HeaderList {
   const listed = connectionOptions(fields)
-  return fields.filter(([name, value]) => {
-    if (name === 'te') return value.trim().toLowerCase() === 'trailers'
-    return !hopByHop.has(name) && !listed.has(name) && !name.startsWith(':')
-  })
+  const kept: HeaderList = []
+  for (let i = 0; i < fields.length; i++) {
+    const field = fields[i]
+    const [name, text] = field
+    if ((traitsOf(name) & FieldTrait.HopByHop) !== 0) {
+      if (name === 'te' && text.trim().toLowerCase() === 'trailers') kept.push(field)
+    } else if (listed === undefined || !listed.has(name)) {
+      kept.push(field)
+    }
+  }
+  return kept
+}
+
+/**
+ * The fields of an HTTP/1.1 message.
+ * @param raw names and values in turn, octets of which each becomes one character
+ */
+export function latin1Fields(raw: readonly Buffer[]): HeaderList {
+  const fields: HeaderList = []
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    fields.push([raw[i].toString('latin1').toLowerCase(), raw[i + 1].toString('latin1').trim()])
+  }
+  return fields
 }
 
 /**
@@ -79,9 +119,10 @@ export function endToEndFields(fields: readonly HeaderField[]): HeaderList {
  */
 export function trailerFields(fields: readonly HeaderField[]): HeaderList {
   const kept: HeaderList = []
-  for (const [anyCase, value] of fields) {
+  for (const [anyCase, text] of fields) {
     const name = anyCase.toLowerCase()
-    if (!forbiddenTrailers.has(name) && isFieldName(name) && isFieldValue(value)) kept.push([name, value])
+    if ((traitsOf(name) & (FieldTrait.Valid | FieldTrait.NoTrailer)) !== FieldTrait.Valid) continue
+    if (isFieldValue(text)) kept.push([name, text])
   }
   return kept
 }
@@ -89,16 +130,20 @@ export function trailerFields(fields: readonly HeaderField[]): HeaderList {
 /**
  * The fields of an HTTP/1.1 response as they may stand in a header block: lower-case names, hop-by-hop fields gone, and
  * without what cannot be a field.
- * @param raw names and values in turn, as Node's parsers give them
+ * @param raw as for {@link latin1Fields}
  */
-export function responseFields(raw: readonly string[]): HeaderList {
-  const fields: HeaderList = []
-  for (let i = 0; i + 1 < raw.length; i += 2) {
-    const name = raw[i].toLowerCase()
-    const value = raw[i + 1].trim()
-    if (isFieldName(name) && isFieldValue(value)) fields.push([name, value])
+export function responseFields(raw: readonly Buffer[]): HeaderList {
+  const fields = latin1Fields(raw)
+  const listed = connectionOptions(fields)
+  let kept = 0
+  for (let i = 0; i < fields.length; i++) {
+    const field = fields[i]
+    const [name, text] = field
+    if ((traitsOf(name) & (FieldTrait.Valid | FieldTrait.HopByHop)) !== FieldTrait.Valid) continue
+    if (listed?.has(name) !== true && isFieldValue(text)) fields[kept++] = field
   }
-  return endToEndFields(fields).filter(([name]) => name !== 'te')
+  fields.length = kept
+  return fields
 }
 
 /** Whether a response to `method` with `status` has no content, whatever its fields say (RFC 9110 section 6.4.1). */
