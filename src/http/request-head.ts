@@ -2,6 +2,7 @@
  * The rules for a request's header block (RFC 9113 section 8.3, which says for HTTP/2 what Google QUIC leaves unsaid).
  */
 import { isIP } from 'node:net'
+import { isPseudoHeader } from '../quic/spdy/header-list.js'
 import type { HeaderField, HeaderList } from '../quic/spdy/header-list.js'
 import { isConnectionSpecific, isFieldName, isFieldValue, isToken } from './fields.js'
 
@@ -35,8 +36,6 @@ export interface RefusedRequest {
   readonly refused: string
 }
 
-const pseudoNames = [':method', ':scheme', ':authority', ':path']
-
 /**
  * Checks a request's header block and takes it apart.
  * @param ended whether the request ends with its header block
@@ -46,86 +45,126 @@ export function readRequestHead(
   ended: boolean,
   underscores: UnderscorePolicy = 'refuse'
 ): RequestHead | RefusedRequest {
-  const pseudo = new Map<string, string>()
-  const fields: HeaderList = []
-  const cookies: string[] = []
-  let host: string | undefined
-  let contentLength: number | undefined
-  for (const [name, value] of headers) {
-    if (name.startsWith(':')) {
-      if (!pseudoNames.includes(name)) return refuse(`unknown pseudo-header ${quote(name)}`)
-      if (pseudo.has(name)) return refuse(`${name} is given twice`)
-      if (fields.length + cookies.length > 0) return refuse(`${name} comes after regular fields`)
-      pseudo.set(name, value)
-      continue
-    }
-    if (!isFieldName(name)) return refuse(`${quote(name)} is not a valid field name`)
-    if (!isFieldValue(value)) return refuse(`the value of ${name} has octets that HTTP does not allow`)
-    if (isConnectionSpecific(name)) return refuse(`${name} is specific to a connection and not allowed here`)
+  const reader = new HeadReader(underscores)
+  for (let i = 0; i < headers.length; i++) {
+    const refused = reader.take(headers[i])
+    if (refused !== undefined) return refuse(refused)
+  }
+  return reader.finish(ended)
+}
+
+/** Takes the fields of one header block in order. Its methods answer with the rule that is broken, if one is. */
+class HeadReader {
+  private method: string | undefined
+  private scheme: string | undefined
+  private authority: string | undefined
+  private path: string | undefined
+  private host: string | undefined
+  private cookies: string | undefined
+  private contentLength: number | undefined
+  private readonly fields: HeaderList = []
+
+  constructor(private readonly underscores: UnderscorePolicy) {}
+
+  take(field: HeaderField): string | undefined {
+    const [name, value] = field
+    if (isPseudoHeader(name)) return this.takePseudo(name, value)
+    if (!isFieldName(name)) return `${quote(name)} is not a valid field name`
+    if (!isFieldValue(value)) return `the value of ${name} has octets that HTTP does not allow`
+    if (isConnectionSpecific(name)) return `${name} is specific to a connection and not allowed here`
     if (name.includes('_')) {
-      if (underscores === 'refuse') return refuse(`the field name ${name} has an underscore; use - instead`)
-      if (underscores === 'drop') continue
+      if (this.underscores === 'refuse') return `the field name ${name} has an underscore; use - instead`
+      if (this.underscores === 'drop') return undefined
     }
+    return this.takeRegular(field)
+  }
+
+  private takePseudo(name: string, value: string): string | undefined {
+    let earlier: string | undefined
+    switch (name) {
+      case ':method':
+        earlier = this.method
+        this.method = value
+        break
+      case ':scheme':
+        earlier = this.scheme
+        this.scheme = value
+        break
+      case ':authority':
+        earlier = this.authority
+        this.authority = value
+        break
+      case ':path':
+        earlier = this.path
+        this.path = value
+        break
+      default:
+        return `unknown pseudo-header ${quote(name)}`
+    }
+    if (earlier !== undefined) return `${name} is given twice`
+    const late = this.fields.length > 0 || this.cookies !== undefined
+    return late ? `${name} comes after regular fields` : undefined
+  }
+
+  private takeRegular(field: HeaderField): string | undefined {
+    const [name, value] = field
     switch (name) {
       case 'te':
-        if (value.toLowerCase() !== 'trailers') return refuse('te may only be "trailers"')
-        fields.push([name, 'trailers'])
+        if (value.toLowerCase() !== 'trailers') return 'te may only be "trailers"'
+        this.fields.push([name, 'trailers'])
         break
       case 'cookie':
-        cookies.push(value)
+        this.cookies = this.cookies === undefined ? value : `${this.cookies}; ${value}`
         break
       case 'host':
-        if (host !== undefined && host !== value) return refuse('host is given twice')
-        host = value
+        if (this.host !== undefined && this.host !== value) return 'host is given twice'
+        this.host = value
         break
       case 'expect':
         break
-      case 'content-length': {
-        const length = parseContentLength(value)
-        if (length === undefined) return refuse('content-length is not a number')
-        if (contentLength !== undefined && contentLength !== length) return refuse('content-length is given twice')
-        contentLength = length
-        break
-      }
+      case 'content-length':
+        return this.takeContentLength(value)
       default:
-        fields.push([name, value])
+        this.fields.push(field)
     }
+    return undefined
   }
-  if (cookies.length > 0) fields.push(['cookie', cookies.join('; ')])
-  if (ended && contentLength !== undefined && contentLength > 0) {
-    return refuse(`content-length is ${contentLength}, but the request has no content`)
-  }
-  return readControlData(pseudo, host, fields, contentLength)
-}
 
-function readControlData(
-  pseudo: ReadonlyMap<string, string>,
-  hostField: string | undefined,
-  fields: HeaderList,
-  contentLength: number | undefined
-): RequestHead | RefusedRequest {
-  const method = pseudo.get(':method')
-  const scheme = pseudo.get(':scheme')?.toLowerCase()
-  const target = pseudo.get(':path')
-  if (method === undefined || !isToken(method)) return refuse(':method is missing or not a token')
-  if (method === 'CONNECT') return { status: 501, refused: 'this gateway carries no CONNECT tunnels' }
-  if (scheme !== 'http' && scheme !== 'https') return refuse(':scheme is missing, or neither http nor https')
-  const authority = pseudo.get(':authority') ?? hostField
-  const host = authority === undefined ? undefined : hostOf(authority)
-  if (authority === undefined || host === undefined) return refuse(':authority is missing or not a host with port')
-  if (hostField !== undefined && hostField.toLowerCase() !== authority.toLowerCase()) {
-    return refuse('host and :authority differ')
+  private takeContentLength(value: string): string | undefined {
+    const length = parseContentLength(value)
+    if (length === undefined) return 'content-length is not a number'
+    if (this.contentLength !== undefined && this.contentLength !== length) return 'content-length is given twice'
+    this.contentLength = length
+    return undefined
   }
-  if (target === undefined) return refuse(':path is missing')
-  if (target === '*' && method === 'OPTIONS') return { status: 501, refused: 'OPTIONS * is not passed on' }
-  if (!/^\/[\x21\x22\x24-\x7e]*$/.test(target)) {
-    return refuse(':path does not begin with /, or has octets that a URL cannot')
+
+  finish(ended: boolean): RequestHead | RefusedRequest {
+    const { fields, contentLength, method, path: target, host: hostField } = this
+    if (this.cookies !== undefined) fields.push(['cookie', this.cookies])
+    if (ended && contentLength !== undefined && contentLength > 0) {
+      return refuse(`content-length is ${contentLength}, but the request has no content`)
+    }
+    const scheme = this.scheme?.toLowerCase()
+    if (method === undefined || !isToken(method)) return refuse(':method is missing or not a token')
+    if (method === 'CONNECT') return { status: 501, refused: 'this gateway carries no CONNECT tunnels' }
+    if (scheme !== 'http' && scheme !== 'https') return refuse(':scheme is missing, or neither http nor https')
+    const authority = this.authority ?? hostField
+    const host = authority === undefined ? undefined : hostOf(authority)
+    if (authority === undefined || host === undefined) return refuse(':authority is missing or not a host with port')
+    if (hostField !== undefined && hostField.toLowerCase() !== authority.toLowerCase()) {
+      return refuse('host and :authority differ')
+    }
+    if (target === undefined) return refuse(':path is missing')
+    if (target === '*' && method === 'OPTIONS') return { status: 501, refused: 'OPTIONS * is not passed on' }
+    if (!/^\/[\x21\x22\x24-\x7e]*$/.test(target)) {
+      return refuse(':path does not begin with /, or has octets that a URL cannot')
+    }
+    const mark = target.indexOf('?')
+    const path = mark === -1 ? target : target.slice(0, mark)
+    if (hasDotSegment(path)) return refuse(':path has a "." or ".." segment; resolve it before sending')
+    const query = mark === -1 ? '' : target.slice(mark)
+    return { method, scheme, authority, host, target, path, query, fields, contentLength }
   }
-  const mark = target.indexOf('?')
-  const path = mark === -1 ? target : target.slice(0, mark)
-  if (hasDotSegment(path)) return refuse(':path has a "." or ".." segment; resolve it before sending')
-  const query = mark === -1 ? '' : target.slice(mark)
-  return { method, scheme, authority, host, target, path, query, fields, contentLength }
 }
 
 /**
@@ -137,8 +176,24 @@ function hasDotSegment(path: string): boolean {
   return path.replaceAll(/%2e/gi, '.').split(/[/\\]|%2f|%5c/i).some((segment) => segment === '.' || segment === '..')
 }
 
+// Clients ask the same few hosts for everything.
+const MAX_KNOWN_HOSTS = 256
+const MAX_KNOWN_LENGTH = 256
+const knownHosts = new Map<string, string>()
+
 /** The host of an authority in normal form, undefined if it is none. User information is not allowed (RFC 9113). */
 export function hostOf(authority: string): string | undefined {
+  const known = knownHosts.get(authority)
+  if (known !== undefined) return known
+  const host = parseHost(authority)
+  if (host === undefined || authority.length > MAX_KNOWN_LENGTH) return host
+  // Whoever asks for ever new hosts pushes all others out, and no more than that.
+  if (knownHosts.size >= MAX_KNOWN_HOSTS) knownHosts.clear()
+  knownHosts.set(authority, host)
+  return host
+}
+
+function parseHost(authority: string): string | undefined {
   const parts = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9\-._~%!$&'()*+,;=]+))(?::([0-9]{1,5}))?$/.exec(authority)
   if (parts === null || Number(parts[3] ?? 0) > 65535) return undefined
   if (parts[1] !== undefined) return isIP(parts[1]) === 6 ? parts[1].toLowerCase() : undefined
