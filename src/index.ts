@@ -21,6 +21,7 @@ export {
 export { NodeEngine } from './endpoint/engines/node-engine.js'
 export { EndpointDriver } from './endpoint/driver.js'
 export { systemHelper, type EndpointHelper } from './endpoint/system.js'
+export { loadCommonCertificates } from './config/common-certificates.js'
 export { loadCaFile, systemTrust } from './endpoint/trust-store.js'
 
 export { QuicSession } from './quic/transport/session.js'
@@ -64,6 +65,7 @@ export {
   type ProofSource,
   type ProofVerifier
 } from './quic/crypto/proof.js'
+export { CommonCertificateSet, CommonCertificateSets } from './quic/crypto/common-certificates.js'
 export { NodeAeadProvider } from './quic/crypto/node-aead.js'
 export type { AeadProvider } from './quic/crypto/protection.js'
 export { ServerConfig, type SavedServerConfig } from './quic/handshake/server/server-config.js'

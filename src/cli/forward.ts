@@ -25,6 +25,7 @@ interface ForwardFlags extends ObserveFlags {
   insecure?: boolean
   quicVersion?: QuicVersion[]
   sessionCache?: string
+  commonCertificates?: string[]
   authority?: string
   check?: boolean
 }
@@ -42,6 +43,7 @@ export function registerForward(program: Command): void {
     .addOption(new Option('--insecure', 'accept any certificate (experiments only)').conflicts('ca'))
     .option('--quic-version <list>', 'versions to offer, preferred first, such as Q036,Q035', parseVersions)
     .option('--session-cache <file>', 'remember the gateway in FILE, or "memory": requests go with the first packets (0-RTT)')
+    .option('--common-certificates <path...>', 'PEM files, or directories of such, that the gateway has too: each is a set')
     .option('--authority <host>', "host that requests are for, instead of the client's Host")
     .option('--check', 'check the configuration and exit')
     .addOption(keylogOption())
@@ -87,7 +89,8 @@ function configOf(flags: ForwardFlags): ForwarderConfig {
       ca: flags.insecure === true ? undefined : (flags.ca ?? gateway.ca),
       insecure: flags.insecure ?? (flags.ca === undefined && gateway.insecure),
       versions: versions ?? gateway.versions,
-      sessionCache: flags.sessionCache ?? gateway.sessionCache
+      sessionCache: flags.sessionCache ?? gateway.sessionCache,
+      commonCertificates: flags.commonCertificates ?? gateway.commonCertificates
     }
   }
 }

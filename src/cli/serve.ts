@@ -4,6 +4,7 @@
 import { Option } from 'commander'
 import type { Command } from 'commander'
 import { readFileSync } from 'node:fs'
+import { loadCommonCertificates } from '../config/common-certificates.js'
 import { formatHostPort } from '../config/values.js'
 import type { HostPort } from '../config/values.js'
 import { certifiedKeyFromPem, StaticProofSource } from '../quic/crypto/proof.js'
@@ -23,6 +24,7 @@ interface ServeFlags extends ObserveFlags {
   root: string
   recorded?: boolean
   files?: boolean
+  commonCertificates?: string[]
   quicVersion?: QuicVersion[]
   quiet?: boolean
 }
@@ -38,6 +40,7 @@ export function registerServe(program: Command): void {
     .requiredOption('--root <dir>', 'directory to serve')
     .addOption(new Option('--recorded', 'it holds recorded responses (found out if not said)').conflicts('files'))
     .option('--files', 'it holds plain files (found out if not said)')
+    .option('--common-certificates <path...>', 'PEM files, or directories of such, that clients have too: each is a set')
     .option('--quic-version <list>', 'versions to accept, such as Q036,Q035', parseVersions)
     .option('--quiet', 'no line for each request')
     .addOption(keylogOption())
@@ -50,6 +53,7 @@ export function registerServe(program: Command): void {
         root: flags.root,
         recorded: flags.recorded === true ? true : flags.files === true ? false : undefined,
         proofSource: new StaticProofSource([key]),
+        commonCertificates: flags.commonCertificates && loadCommonCertificates(flags.commonCertificates),
         versions: flags.quicVersion,
         observe: recorder.observe,
         onRequest:

@@ -3,6 +3,7 @@
  */
 import { QuicClient } from '../endpoint/client.js'
 import type { TransportOptions } from '../endpoint/transport-options.js'
+import type { CommonCertificateSets } from '../quic/crypto/common-certificates.js'
 import type { ProofVerifier } from '../quic/crypto/proof.js'
 import type { ClientSessionCache } from '../quic/handshake/client/session-cache.js'
 import type { ObserveConnection } from '../quic/transport/observer.js'
@@ -21,6 +22,7 @@ export interface OriginConnectionsOptions {
   readonly transport?: TransportOptions
   /** What is known of servers from before. */
   readonly sessionCache?: ClientSessionCache | undefined
+  readonly commonCertificates?: CommonCertificateSets | undefined
   /** Sees what each connection does. */
   readonly observe?: ObserveConnection | undefined
   /** Whether to let servers push responses, for later requests to claim. They are told not to if false. */
@@ -119,6 +121,7 @@ export class OriginConnections {
         connectTimeoutMs,
         observe: this.options.observe,
         sessionCache: this.options.sessionCache,
+        commonCertificates: this.options.commonCertificates,
         createSession: (connection) => new HookedClientSession(connection, hooks, transport, push ? 'accept' : 'disable')
       })
       const connectMs = performance.now() - startedAt

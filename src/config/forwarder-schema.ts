@@ -54,6 +54,9 @@ export const forwarderSchema = z.strictObject({
       .describe('QUIC versions to offer, preferred first'),
     sessionCache: z.string().min(1).optional().describe(
       'file that remembers the gateway, so that requests go with the first packets (0-RTT); "memory" forgets it at the end'
+    ),
+    commonCertificates: oneOrMore(z.string().min(1)).optional().describe(
+      'PEM files, or directories of such, that the gateway has too, so that it need not send certificates in them: each file is a set'
     )
   }),
   transport: z
@@ -122,9 +125,10 @@ export function loadForwarderConfig(file: string, environment: NodeJS.ProcessEnv
   const base = dirname(file)
   const observed = resolveObserved(value, base)
   const ca = value.gateway.ca?.map((path) => resolve(base, path))
+  const commonCertificates = value.gateway.commonCertificates?.map((path) => resolve(base, path))
   const { sessionCache } = value.gateway
   const cache = sessionCache === undefined || sessionCache === 'memory' ? sessionCache : resolve(base, sessionCache)
-  return { ...value, ...observed, gateway: { ...value.gateway, ca, sessionCache: cache } }
+  return { ...value, ...observed, gateway: { ...value.gateway, ca, sessionCache: cache, commonCertificates } }
 }
 
 /** The configuration that flags alone make: the schema's defaults around them. */
@@ -136,6 +140,7 @@ export function forwarderConfigFromFlags(flags: {
   insecure?: boolean
   versions?: string[]
   sessionCache?: string
+  commonCertificates?: string[]
   authority?: string
 }): ForwarderConfig {
   const defaults = forwarderSchema.parse({ listen: '127.0.0.1:8080', gateway: { url: 'https://gateway.invalid' } })
@@ -149,7 +154,8 @@ export function forwarderConfigFromFlags(flags: {
       ca: flags.ca,
       insecure: flags.insecure ?? false,
       versions: flags.versions,
-      sessionCache: flags.sessionCache
+      sessionCache: flags.sessionCache,
+      commonCertificates: flags.commonCertificates
     }
   }
 }

@@ -2,10 +2,12 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { CertificateError } from '../quic/crypto/certificate-error.js'
+import type { CommonCertificateSets } from '../quic/crypto/common-certificates.js'
 import { certifiedKeyFromPem } from '../quic/crypto/proof.js'
 import type { CertifiedKey } from '../quic/crypto/proof.js'
 import { supportedVersions, versionByLabel } from '../quic/wire/versions/registry.js'
 import type { QuicVersion } from '../quic/wire/versions/version.js'
+import { loadCommonCertificates } from './common-certificates.js'
 import { ConfigError } from './config-error.js'
 import type { ConfigProblem } from './config-error.js'
 import { gatewaySchema } from './gateway-schema.js'
@@ -45,6 +47,8 @@ export interface GatewayConfig extends Omit<GatewayFile, 'listeners' | 'routes' 
   /** In the order in which they are tried. */
   readonly entries: readonly RouteEntry<Route>[]
   readonly stateDir: string | undefined
+  /** What `handshake.commonCertificates` names. */
+  readonly commonCertificates: CommonCertificateSets | undefined
   /** Where the state directory is written. */
   readonly stateDirAt: { readonly file: string; readonly line: number; readonly column: number }
 }
@@ -65,11 +69,12 @@ export function loadGatewayConfig(file: string, environment: NodeJS.ProcessEnv =
   checkAddresses(source, value.listeners, problems)
   const routes = loadRoutes(source, value.routes, base, value.upstreams.timeouts ?? {}, problems, environment)
   const entries = orderAndCheck(routes, problems)
+  const commonCertificates = loadCommon(source, value.handshake.commonCertificates, base, problems)
   if (problems.length > 0) throw new ConfigError(problems)
   const stateDir = value.stateDir === undefined ? undefined : resolve(base, value.stateDir)
   const observed = resolveObserved(value, base)
   const stateDirAt = { file: source.file, ...source.position(['stateDir']) }
-  return { ...value, ...observed, file: source.file, listeners, routes, entries, stateDir, stateDirAt }
+  return { ...value, ...observed, file: source.file, listeners, routes, entries, stateDir, stateDirAt, commonCertificates }
 }
 
 function loadListener(
@@ -99,6 +104,21 @@ function loadListener(
   const versions = listener.versions?.map((label) => versionByLabel(label)!) ?? supportedVersions
   const at = { file: source.file, ...source.position(['listeners', index, 'address']) }
   return { at, address: listener.address, certificates, versions, transport: listener.transport }
+}
+
+function loadCommon(
+  source: YamlSource,
+  paths: readonly string[] | undefined,
+  base: string,
+  problems: ConfigProblem[]
+): CommonCertificateSets | undefined {
+  try {
+    return paths && loadCommonCertificates(paths.map((path) => resolve(base, path)))
+  } catch (error) {
+    if (!(error instanceof CertificateError)) throw error
+    problems.push(source.problem(['handshake', 'commonCertificates'], error.message))
+    return undefined
+  }
 }
 
 function readSct(source: YamlSource, path: PropertyKey[], file: string, problems: ConfigProblem[]): Buffer | undefined {

@@ -82,7 +82,9 @@ const handshakeSchema = z
     earlyDataAtStart: z.enum(['wait', 'accept']).default('wait')
       .describe('with secrets of an earlier run: make clients wait until what that run accepted has passed the window, or trust that nobody repeats it'),
     statelessRejects: z.boolean().default(true)
-      .describe('answer first hellos of clients that ask for it without keeping a connection')
+      .describe('answer first hellos of clients that ask for it without keeping a connection'),
+    commonCertificates: oneOrMore(z.string().min(1)).optional()
+      .describe('PEM files, or directories of such, that clients have too, so that certificates in them need not be sent: each file is a set')
   })
   .describe('how connections begin')
 

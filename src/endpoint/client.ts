@@ -4,6 +4,7 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { ConnectionId } from '../quic/connection-id.js'
+import type { CommonCertificateSets } from '../quic/crypto/common-certificates.js'
 import type { ProofVerifier } from '../quic/crypto/proof.js'
 import { QuicErrorCode, type QuicError } from '../quic/errors.js'
 import { CachedServerState } from '../quic/handshake/client/cached-server-state.js'
@@ -51,6 +52,8 @@ export interface QuicClientOptions<S extends QuicSession = QuicSpdyClientSession
    * Somebody who records such requests can have a server that does not take care carry them out again.
    */
   sessionCache?: ClientSessionCache | undefined
+  /** Certificates that a server with the same sets need not send. */
+  commonCertificates?: CommonCertificateSets | undefined
   /** Moves the datagrams; node:dgram unless given. */
   engine?: DatagramEngine
   /** Clock, alarms and randomness; the machine's unless given. */
@@ -112,6 +115,7 @@ export class QuicClient<S extends QuicSession = QuicSpdyClientSession> {
           verifier: o.verifier,
           config,
           userAgent: o.userAgent,
+          commonCertificates: o.commonCertificates,
           cached
         }),
       onWake: () => this.driver.wake(),

@@ -1,6 +1,7 @@
 /**
  * A QUIC server on a UDP socket.
  */
+import type { CommonCertificateSets } from '../quic/crypto/common-certificates.js'
 import type { ProofSource } from '../quic/crypto/proof.js'
 import { resetTokens } from '../quic/crypto/reset-token.js'
 import type { QuicError } from '../quic/errors.js'
@@ -44,6 +45,8 @@ export interface QuicServerOptions {
   /** Local UDP port, 0 for any. */
   port: number
   proofSource: ProofSource
+  /** Certificates in them are only named to clients that have the same sets. */
+  commonCertificates?: CommonCertificateSets | undefined
   /** Made anew, for this process only, if missing. A {@link SecretsKeeper} keeps them for longer. */
   secrets?: ServerSecrets
   /** What becomes of requests that come before a round trip; each hello is accepted once, if missing. */
@@ -85,10 +88,11 @@ export class QuicServer {
     const ingredients = { random, aeads: this.engine.aeadProvider.preference }
     const secrets = o.secrets ?? rotateSecrets(undefined, wallSeconds, defaultSecretsPolicy, ingredients)
     const resetToken = resetTokens(secrets.resetSecret)
-    const { earlyData, statelessRejects, proofSource } = o
+    const { earlyData, statelessRejects, proofSource, commonCertificates } = o
     this.handshakes = new ServerHandshakes({
       helper: this.helper,
       proofSource,
+      commonCertificates,
       configs: secrets.configs,
       tokenSecrets: tokenSecretsAt(secrets, wallSeconds),
       config: configProposal('server', o.transport ?? {}),

@@ -6,6 +6,7 @@ import type { FailureContext, RequestFailure } from '../client/failure.js'
 import { acceptingPush, HookedClientSession } from '../client/hooked-client-session.js'
 import type { ClientSessionHooks } from '../client/hooked-client-session.js'
 import { createVerifier } from '../client/trust.js'
+import { loadCommonCertificates } from '../config/common-certificates.js'
 import type { ForwarderConfig } from '../config/forwarder-schema.js'
 import { formatHostPort } from '../config/values.js'
 import type { HostPort } from '../config/values.js'
@@ -152,6 +153,7 @@ function dialer(
   sessionCache: ClientSessionCache | undefined
 ): (signal: AbortSignal) => Promise<QuicClient> {
   const { gateway, timeouts } = config
+  const commonCertificates = gateway.commonCertificates && loadCommonCertificates(gateway.commonCertificates)
   const verifier = createVerifier({ ca: gateway.ca, insecure: gateway.insecure })
   const versions = versionsOf(gateway.versions)
   // A gateway that was restarted without the secrets of its predecessor cannot say that a connection is gone in a way
@@ -171,6 +173,7 @@ function dialer(
       signal,
       observe,
       sessionCache,
+      commonCertificates,
       createSession: (connection) => new HookedClientSession(connection, hooks, transport)
     })
 }

@@ -149,6 +149,7 @@ export class Gateway {
         host,
         port: listener.address.port,
         proofSource: new StaticProofSource(listener.certificates.map(({ key }) => key)),
+        commonCertificates: this.config.commonCertificates,
         secrets: keeper.current,
         earlyData: { accept: this.config.handshake.earlyData, nonces },
         statelessRejects: this.config.handshake.statelessRejects,

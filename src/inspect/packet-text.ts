@@ -164,6 +164,6 @@ function chainSubjects(chain: Uint8Array): string[] {
     })
   } catch {
     // What is shown above says it all: an unreadable chain is no reason not to show the rest.
-    return ['certificates not readable without what the client has cached']
+    return ['certificates not readable without what the client has (cached, or in common certificate sets)']
   }
 }

@@ -4,6 +4,7 @@
 import { QuicServer } from '../endpoint/server.js'
 import { sessionOptions } from '../endpoint/transport-options.js'
 import type { TransportOptions } from '../endpoint/transport-options.js'
+import type { CommonCertificateSets } from '../quic/crypto/common-certificates.js'
 import type { ProofSource } from '../quic/crypto/proof.js'
 import type { SessionOptions } from '../quic/transport/session.js'
 import type { ObserveConnection } from '../quic/transport/observer.js'
@@ -23,6 +24,7 @@ export interface FileServerOptions {
   /** Whether the directory holds recorded responses; undefined finds out. */
   readonly recorded?: boolean
   readonly proofSource: ProofSource
+  readonly commonCertificates?: CommonCertificateSets | undefined
   readonly versions?: readonly QuicVersion[]
   readonly transport?: TransportOptions
   onRequest?(request: ServedRequest, connection: SessionConnection): void
@@ -64,6 +66,7 @@ export class FileServer {
       host: o.host,
       port: o.port,
       proofSource: o.proofSource,
+      commonCertificates: o.commonCertificates,
       versions: o.versions,
       transport,
       observe: o.observe,

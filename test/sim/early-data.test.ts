@@ -1,88 +1,17 @@
 import { describe, expect } from 'vitest'
 import { InsecureProofVerifier } from '../../src/quic/crypto/proof.js'
-import { ClientSessionCache } from '../../src/quic/handshake/client/session-cache.js'
 import { supportedVersions, versionByLabel } from '../../src/quic/wire/versions/registry.js'
 import type { QuicVersion } from '../../src/quic/wire/versions/version.js'
 import { recordedKey } from '../helpers/handshake-fixture.js'
-import {
-  Delay,
-  DropIf,
-  Duplicate,
-  Loss,
-  Reorder,
-  type InTransit,
-  type NetworkNode
-} from '../helpers/sim/network.js'
+import { EarlyWorld, rough, story } from '../helpers/sim/early-world.js'
+import { Delay, DropIf, type InTransit, type NetworkNode } from '../helpers/sim/network.js'
 import { scenario } from '../helpers/sim/scenario.js'
 import { SeededRandom } from '../helpers/sim/seeded-random.js'
-import { SimClientSession, SimServerSession, type ExchangeOptions } from '../helpers/sim/sim-application.js'
-import { SimWorld, type SimClient, type SimClientOptions, type SimWorldOptions } from '../helpers/sim/sim-world.js'
+import { SimClientSession, type ExchangeOptions } from '../helpers/sim/sim-application.js'
 
 const get: ExchangeOptions = { up: 0, down: 3_000, seed: 1 }
 const post: ExchangeOptions = { up: 20_000, down: 3_000, seed: 2 }
 const DAY_MS = 86_400_000
-
-/** A world whose server's sessions are all known, and a client whose connections share what they know of it. */
-class EarlyWorld {
-  readonly sessions: SimServerSession[] = []
-  readonly world: SimWorld
-  readonly cache = new ClientSessionCache()
-  private first: SimClient<SimClientSession> | undefined
-
-  constructor(
-    seed: number,
-    private readonly versions: readonly QuicVersion[],
-    o: Partial<SimWorldOptions> = {}
-  ) {
-    this.world = new SimWorld({
-      seed,
-      versions,
-      ...o,
-      createSession: (connection) => {
-        const session = new SimServerSession(connection)
-        this.sessions.push(session)
-        return session
-      }
-    })
-  }
-
-  /** Begins a connection, and this exchange as soon as it may. */
-  begin(exchange: ExchangeOptions, o: Partial<SimClientOptions<SimClientSession>> = {}): SimClient<SimClientSession> {
-    const client = this.world.addClient({
-      versions: this.versions,
-      sessionCache: this.cache,
-      hostOf: this.first,
-      ...o,
-      createSession: (connection) => new SimClientSession(connection, o.transport)
-    })
-    this.first ??= client
-    this.world.run(() => client.connection.encryptionEstablished || !client.connection.connected, 30_000)
-    if (client.session.closeError !== undefined) throw client.session.closeError
-    client.session.start(exchange)
-    return client
-  }
-
-  /** Makes a connection, this exchange on it, and sees it through. */
-  exchange(exchange: ExchangeOptions, o: Partial<SimClientOptions<SimClientSession>> = {}): SimClient<SimClientSession> {
-    const client = this.begin(exchange, o)
-    this.finish(client)
-    return client
-  }
-
-  finish(client: SimClient<SimClientSession>): void {
-    this.world.run(() => client.session.done && client.connection.handshakeConfirmed, 600_000)
-    for (const { applicationError } of this.sessions) if (applicationError !== undefined) throw applicationError
-  }
-
-  /** Requests that reached the server's application, over all connections. */
-  get requests(): number {
-    return this.sessions.reduce((sum, { streams }) => sum + streams.length, 0)
-  }
-}
-
-function rough(): NetworkNode[] {
-  return [new Delay(20, 5), new Loss(0.1), new Reorder(0.2, 40), new Duplicate(0.1)]
-}
 
 /** Keeps a copy of all that passes. */
 class Recorder implements NetworkNode {
@@ -96,11 +25,6 @@ class Recorder implements NetworkNode {
 
 function randomBytes(seed: number, length: number): Uint8Array {
   return new SeededRandom(seed).bytes(length)
-}
-
-function story(client: SimClient<SimClientSession>): unknown {
-  const { helloCount, earlyData, rejections } = client.connection.describeHandshake()
-  return { helloCount, earlyData, rejections }
 }
 
 describe('mechanism: 0-RTT', () => {

@@ -2,7 +2,10 @@
  * Compressed certificate chains, as CRT\xff carries them (cert_compressor.cc):
  *
  * ```
- * entries        one a certificate, leaf first: type u8 (1 compressed | 2 cached | 3 common) and what the type adds
+ * entries        one a certificate, leaf first: type u8 and what the type adds
+ *   1            compressed: nothing
+ *   2            cached: hash of the certificate (8 bytes)
+ *   3            common: hash of a set (8 bytes), index in it u32
  * end            u8 0
  * if any entry has type 1:
  *   length       u32, bytes of the inflated block, at most 128 KiB
@@ -14,6 +17,7 @@ import { deflateSync, inflateSync } from 'node:zlib'
 import { QuicError, QuicErrorCode } from '../errors.js'
 import { ByteReader, ByteWriter, TruncatedError } from '../wire/bytes.js'
 import { commonCertificateSubstrings } from './cert-dictionary.js'
+import { SET_HASH_LENGTH, type CommonCertificateName, type CommonCertificateSets } from './common-certificates.js'
 import { fnv1a64 } from './fnv.js'
 
 const EntryType = { End: 0, Compressed: 1, Cached: 2, Common: 3 } as const
@@ -33,18 +37,24 @@ export function certificateHash(certificate: Uint8Array): Uint8Array {
   return hash
 }
 
+/** How a certificate that the peer has is named: as one that it announced (CCRT), or by its place in a common set. */
+export type CertificateName = 'cached' | CommonCertificateName
+
+const everythingIsSent = (): undefined => undefined
+
 /**
  * Compresses a chain (DER, leaf first).
  *
- * @param isCached whether the peer said that it has a certificate of the chain (its index): such a one is only named
+ * @param nameOf how to name a certificate of the chain (its index) that the peer has; undefined for one to be sent
  * @throws RangeError above {@link MAX_CHAIN_CERTIFICATES} certificates or {@link MAX_INFLATED_CHAIN} bytes
  */
 export function compressChain(
   chain: readonly Uint8Array[],
-  isCached: (index: number) => boolean = () => false
+  nameOf: (index: number) => CertificateName | undefined = everythingIsSent
 ): Uint8Array {
-  const sent = chain.filter((_, i) => !isCached(i))
-  const cached = chain.filter((_, i) => isCached(i))
+  const names = chain.map((_, i) => nameOf(i))
+  const sent = chain.filter((_, i) => names[i] === undefined)
+  const named = chain.filter((_, i) => names[i] !== undefined)
   const size = inflatedSize(sent)
   if (size > MAX_INFLATED_CHAIN || chain.length > MAX_CHAIN_CERTIFICATES) {
     throw new RangeError(`a certificate chain of ${chain.length} certificates and ${size} bytes is too large`)
@@ -54,19 +64,26 @@ export function compressChain(
     block.uint32(certificate.length)
     block.bytes(certificate)
   }
-  const stream = size === 0 ? undefined : deflateSync(block.buffer, { dictionary: dictionaryOf(cached) })
-  const entries = chain.length + cached.length * CERTIFICATE_HASH_LENGTH + 1
-  const out = new ByteWriter(false, new Uint8Array(entries + (stream === undefined ? 0 : 4 + stream.length)))
-  for (const [i, certificate] of chain.entries()) {
-    out.uint8(isCached(i) ? EntryType.Cached : EntryType.Compressed)
-    if (isCached(i)) out.bytes(certificateHash(certificate))
-  }
+  const stream = size === 0 ? undefined : deflateSync(block.buffer, { dictionary: dictionaryOf(named) })
+  const entries = Buffer.concat(chain.map((certificate, i) => entryOf(certificate, names[i])))
+  const out = new ByteWriter(false, new Uint8Array(entries.length + 1 + (stream === undefined ? 0 : 4 + stream.length)))
+  out.bytes(entries)
   out.uint8(EntryType.End)
   if (stream !== undefined) {
     out.uint32(size)
     out.bytes(stream)
   }
   return out.buffer
+}
+
+function entryOf(certificate: Uint8Array, name: CertificateName | undefined): Uint8Array {
+  if (name === undefined) return Uint8Array.of(EntryType.Compressed)
+  if (name === 'cached') return Buffer.concat([Uint8Array.of(EntryType.Cached), certificateHash(certificate)])
+  const entry = new ByteWriter(false, new Uint8Array(1 + SET_HASH_LENGTH + 4))
+  entry.uint8(EntryType.Common)
+  entry.bytes(name.setHash)
+  entry.uint32(name.index)
+  return entry.buffer
 }
 
 /** What both sides have already: certificates that are not in the stream, the last of the chain first, then the rest. */
@@ -84,19 +101,24 @@ export function inflatedSize(chain: readonly Uint8Array[]): number {
  * The chain (DER, leaf first) that `bytes`, untrusted, stand for.
  *
  * @param known the certificates that CCRT said are here: `bytes` may name them
+ * @param common the sets that CCS said are here, likewise
  * @throws QuicError QUIC_INVALID_CRYPTO_MESSAGE_PARAMETER if they stand for none
  */
-export function decompressChain(bytes: Uint8Array, known: readonly Uint8Array[] = []): Uint8Array[] {
+export function decompressChain(
+  bytes: Uint8Array,
+  known: readonly Uint8Array[] = [],
+  common?: CommonCertificateSets
+): Uint8Array[] {
   try {
     const reader = new ByteReader(false, bytes)
-    const entries = readEntries(reader, known)
-    const cached = entries.filter((entry) => entry !== undefined)
-    const count = entries.length - cached.length
+    const entries = readEntries(reader, known, common)
+    const named = entries.filter((entry) => entry !== undefined)
+    const count = entries.length - named.length
     if (count === 0) {
       if (reader.remaining > 0) throw invalid('bytes behind an empty chain')
-      return cached
+      return named
     }
-    const fromBlock = readBlock(inflateBlock(reader, count, dictionaryOf(cached)), count)
+    const fromBlock = readBlock(inflateBlock(reader, count, dictionaryOf(named)), count)
     let next = 0
     return entries.map((entry) => entry ?? fromBlock[next++]!)
   } catch (error) {
@@ -106,7 +128,11 @@ export function decompressChain(bytes: Uint8Array, known: readonly Uint8Array[] 
 }
 
 /** Reads up to the end mark: a known certificate for each entry that names one, undefined for each in the block. */
-function readEntries(reader: ByteReader, known: readonly Uint8Array[]): (Uint8Array | undefined)[] {
+function readEntries(
+  reader: ByteReader,
+  known: readonly Uint8Array[],
+  common: CommonCertificateSets | undefined
+): (Uint8Array | undefined)[] {
   const entries: (Uint8Array | undefined)[] = []
   for (;;) {
     const type = reader.uint8()
@@ -119,9 +145,9 @@ function readEntries(reader: ByteReader, known: readonly Uint8Array[]): (Uint8Ar
       case EntryType.Cached:
         entries.push(findKnown(reader.view(CERTIFICATE_HASH_LENGTH), known))
         break
-      // Only for clients whose CCS names common certificate sets, which hellos here do not.
       case EntryType.Common:
-        throw invalid('refers to a common certificate set, but none was announced')
+        entries.push(findCommon({ setHash: reader.view(SET_HASH_LENGTH), index: reader.uint32() }, common))
+        break
       default:
         throw invalid(`entry of unknown type ${type}`)
     }
@@ -131,6 +157,12 @@ function readEntries(reader: ByteReader, known: readonly Uint8Array[]): (Uint8Ar
 function findKnown(hash: Uint8Array, known: readonly Uint8Array[]): Uint8Array {
   const certificate = known.find((candidate) => Buffer.compare(certificateHash(candidate), hash) === 0)
   if (certificate === undefined) throw invalid('refers to a cached certificate that was not announced')
+  return certificate
+}
+
+function findCommon(name: CommonCertificateName, common: CommonCertificateSets | undefined): Uint8Array {
+  const certificate = common?.certificate(name)
+  if (certificate === undefined) throw invalid('refers to a common certificate set that was not announced, or beyond its end')
   return certificate
 }
 

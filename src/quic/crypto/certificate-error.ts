@@ -7,6 +7,7 @@ export type CertificateErrorCode =
   | 'KEY_UNSUPPORTED'
   | 'KEY_MISMATCH'
   | 'CA_UNREADABLE'
+  | 'COMMON_UNREADABLE'
   | 'CA_UNUSABLE'
   | 'HOST_INVALID'
   | 'OPTION_INVALID'

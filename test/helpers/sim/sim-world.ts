@@ -14,6 +14,7 @@ import {
 import { configProposal, connectionParameters, type TransportOptions } from '../../../src/endpoint/transport-options.js'
 import { ConnectionId } from '../../../src/quic/connection-id.js'
 import { NodeAeadProvider } from '../../../src/quic/crypto/node-aead.js'
+import type { CommonCertificateSets } from '../../../src/quic/crypto/common-certificates.js'
 import { CaProofVerifier, StaticProofSource, type CertifiedKey, type ProofVerifier } from '../../../src/quic/crypto/proof.js'
 import { resetTokens } from '../../../src/quic/crypto/reset-token.js'
 import { QuicCryptoClientHandshake } from '../../../src/quic/handshake/client/client-handshake.js'
@@ -54,6 +55,7 @@ export interface SimWorldOptions {
   /** The recorded RSA one, if not given. */
   certificates?: readonly CertifiedKey[]
   earlyData?: EarlyDataPolicy
+  commonCertificates?: CommonCertificateSets
   /** Sees the server's connections. */
   observe?: ObserveConnection | undefined
   createSession(connection: SessionConnection): ConnectionVisitor
@@ -71,6 +73,7 @@ export interface SimClientOptions<S extends ConnectionVisitor> {
   handshakeTimeout?: Micros
   sessionCache?: ClientSessionCache
   verifier?: ProofVerifier
+  commonCertificates?: CommonCertificateSets
   /** Shares the IP address of an earlier client. */
   hostOf?: SimClient<ConnectionVisitor>
   observe?: ObserveConnection | undefined
@@ -173,7 +176,8 @@ export class SimWorld {
       tokenSecrets: tokenSecretsAt(this.secrets, this.wallSeconds()),
       config: configProposal('server', this.o.transport ?? {}),
       resetToken: resetTokens(this.secrets.resetSecret),
-      earlyData: this.o.earlyData
+      earlyData: this.o.earlyData,
+      commonCertificates: this.o.commonCertificates
     })
   }
 
@@ -272,7 +276,14 @@ export class SimWorld {
       handshakeTimeout: o.handshakeTimeout,
       ...connectionParameters('client', transport),
       createHandshake: (host) =>
-        new QuicCryptoClientHandshake(host, { serverName: SERVER_NAME, serverPort: 443, verifier, config, cached }),
+        new QuicCryptoClientHandshake(host, {
+          serverName: SERVER_NAME,
+          serverPort: 443,
+          verifier,
+          config,
+          cached,
+          commonCertificates: o.commonCertificates
+        }),
       createSession: (sessionConnection) => (session = o.createSession(sessionConnection)),
       onWake: () => {}
     })

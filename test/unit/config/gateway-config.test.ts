@@ -74,6 +74,26 @@ describe('a good configuration', () => {
       expect.stringMatching(/^g\.yaml:3:\d+: cannot read certificate timestamps .*list\.sct: .*leave sct out$/) as string
     ])
     expect(problems({ ...good, 'g.yaml': `${listeners}handshake: { earlyData: twice }\n` })[0]).toMatch(/^g\.yaml:4:\d+: /)
+    expect(config.commonCertificates).toBeUndefined()
+  })
+
+  it('names the certificates that clients have as well', () => {
+    const common = (value: string): Record<string, string> => ({
+      ...good,
+      'g.yaml': `${listeners}handshake: { commonCertificates: ${value} }\n`
+    })
+    const pem = readFileSync(join(lay({}), 'cert.pem'), 'utf8')
+    const config = load({ ...common('[cert.pem, sets]'), 'sets/b.pem': pem, 'sets/a.crt': pem, 'sets/notes.txt': 'no set' })
+    expect(config.commonCertificates!.sets).toHaveLength(3)
+    expect(config.commonCertificates!.sets[0].certificates).toHaveLength(1)
+    const wrong: [string, RegExp][] = [
+      ['missing', /^g\.yaml:4:34: common certificates missing cannot be read \(ENOENT\): name a PEM file/],
+      ['empty', /^g\.yaml:4:34: common certificates empty: the directory holds no \.pem or \.crt file/],
+      ['junk.pem', /^g\.yaml:4:34: common certificates junk\.pem: no certificate/]
+    ]
+    for (const [value, message] of wrong) {
+      expect(problems({ ...common(value), 'empty/notes.txt': 'no set' })).toEqual([expect.stringMatching(message) as string])
+    }
   })
 
   it('is loaded with its defaults', () => {

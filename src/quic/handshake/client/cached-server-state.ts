@@ -4,6 +4,7 @@
  * One handshake fills it from rejections; kept beyond the connection it lets the next one begin with a full hello.
  */
 import { MAX_CHAIN_CERTIFICATES, decompressChain } from '../../crypto/cert-compressor.js'
+import type { CommonCertificateSets } from '../../crypto/common-certificates.js'
 import { QuicError, QuicErrorCode } from '../../errors.js'
 import { HandshakeMessage } from '../../wire/handshake-message.js'
 import { Tag } from '../../wire/tags.js'
@@ -26,6 +27,14 @@ export interface SavedServerState {
   timestamps: string
   /** The version of the last connection; empty if unknown. */
   version: string
+}
+
+/** Certificates that a hello said are here. */
+export interface KnownCertificates {
+  /** Those in CCRT. */
+  readonly announced: readonly Uint8Array[]
+  /** The sets in CCS. */
+  readonly common?: CommonCertificateSets | undefined
 }
 
 /** The state for one server. Times are seconds since the UNIX epoch. */
@@ -177,7 +186,7 @@ export class CachedServerState {
    * Takes what a REJ or SCUP brings. A proof that differs from the one before has to be verified (again).
    *
    * @param chloHash SHA-256 of the hello that the message answers
-   * @param announced the certificates that the hello listed in CCRT, which the message may leave out
+   * @param known what the hello said is here, which the message may leave out
    * @throws QuicError CRYPTO_MESSAGE_PARAMETER_NOT_FOUND (no SCFG), INVALID_CRYPTO_MESSAGE_PARAMETER (a SCFG that is
    *   none or never ends, a proof without its chain or the other way round, a broken chain),
    *   CRYPTO_SERVER_CONFIG_EXPIRED
@@ -186,7 +195,7 @@ export class CachedServerState {
     message: HandshakeMessage,
     chloHash: Uint8Array,
     wallSeconds: number,
-    announced: readonly Uint8Array[] = this.certificates
+    known: KnownCertificates = { announced: this.certificates }
   ): void {
     const scfg = message.get(Tag.SCFG)
     if (scfg === undefined) throw new QuicError(QuicErrorCode.CRYPTO_MESSAGE_PARAMETER_NOT_FOUND, 'Missing SCFG')
@@ -197,7 +206,7 @@ export class CachedServerState {
     const signature = message.get(Tag.PROF)
     const chain = message.get(Tag.CRT)
     if (signature !== undefined && chain !== undefined) {
-      this.setProof(decompress(chain, announced), chloHash, signature)
+      this.setProof(decompress(chain, known), chloHash, signature)
       this.sct = message.get(Tag.CSCT) ?? none
       this.onChange?.()
       return
@@ -268,9 +277,9 @@ function expiryOf(config: HandshakeMessage): number {
   return config.uint64(Tag.EXPY)!
 }
 
-function decompress(chain: Uint8Array, known: readonly Uint8Array[]): Uint8Array[] {
+function decompress(chain: Uint8Array, { announced, common }: KnownCertificates): Uint8Array[] {
   try {
-    return decompressChain(chain, known)
+    return decompressChain(chain, announced, common)
   } catch (error) {
     const why = error instanceof QuicError ? `: ${error.details}` : ''
     throw invalid(`Certificate data invalid${why}`)

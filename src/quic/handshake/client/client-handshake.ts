@@ -6,6 +6,7 @@
  */
 import { createHash } from 'node:crypto'
 import { ConnectionId } from '../../connection-id.js'
+import type { CommonCertificateSets } from '../../crypto/common-certificates.js'
 import type { KeyExchangeName } from '../../crypto/key-exchange.js'
 import type { KeyScheduleInput } from '../../crypto/key-schedule.js'
 import { deriveKeys } from '../../crypto/key-schedule.js'
@@ -50,6 +51,8 @@ export interface ClientHandshakeOptions {
   readonly cached?: CachedServerState | undefined
   /** UAID. */
   readonly userAgent?: string
+  /** Certificates that the server need not send if it has the same sets; none by default. */
+  readonly commonCertificates?: CommonCertificateSets | undefined
 }
 
 /** A full hello that waits for its answer. The cached state may change meanwhile, so what keys are bound to is here. */
@@ -298,11 +301,16 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     if (level !== EncryptionLevel.None) {
       throw new QuicError(QuicErrorCode.CRYPTO_ENCRYPTION_LEVEL_INCORRECT, 'encrypted REJ message')
     }
-    const { cached, host } = this
-    host.neuterUnencryptedPackets()
+    this.host.neuterUnencryptedPackets()
     if (this.earlyData === 'offered') this.earlyData = 'rejected'
     this.rejections.push(rejectReasonNames(rejection))
-    cached.update(rejection, this.chloHash, host.helper.wallSeconds(), this.announced)
+    this.updateCached(rejection)
+  }
+
+  private updateCached(message: HandshakeMessage): void {
+    const { announced, options } = this
+    const known = { announced, common: options.commonCertificates }
+    this.cached.update(message, this.chloHash, this.host.helper.wallSeconds(), known)
   }
 
   private onServerHello(shlo: HandshakeMessage, level: EncryptionLevel): void {
@@ -369,7 +377,7 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     if (this.state !== 'complete') {
       throw new QuicError(QuicErrorCode.CRYPTO_UPDATE_BEFORE_HANDSHAKE_COMPLETE, 'Early SCUP disallowed')
     }
-    this.cached.update(scup, this.chloHash, this.host.helper.wallSeconds())
+    this.updateCached(scup)
     this.verifyProof()
   }
 

@@ -3,6 +3,7 @@
  * (quic_crypto_client_config.cc, FillInchoateClientHello and FillClientHello).
  */
 import { certificateHash } from '../../crypto/cert-compressor.js'
+import type { CommonCertificateSets } from '../../crypto/common-certificates.js'
 import type { KeyExchange, KeyExchangeName } from '../../crypto/key-exchange.js'
 import { createKeyExchange } from '../../crypto/key-exchange.js'
 import type { AeadName } from '../../crypto/protection.js'
@@ -27,6 +28,8 @@ export interface ClientHelloOptions {
   readonly config: QuicConfigProposal
   /** UAID. */
   readonly userAgent?: string
+  /** Named in CCS, so that the server need not send certificates in them. */
+  readonly commonCertificates?: CommonCertificateSets | undefined
 }
 
 /** Which algorithms a client takes, preferred first. */
@@ -127,6 +130,8 @@ function commonHello(host: HandshakeHost, options: ClientHelloOptions, cached: C
   // Makes each hello, and so each proof, unique.
   chlo.set(Tag.NONP, host.helper.randomBytes(PROOF_NONCE_LENGTH))
   chlo.setUint32List(Tag.PDMD, [TAG_X509])
+  const common = options.commonCertificates
+  if (common !== undefined && common.hashes.length > 0) chlo.set(Tag.CCS, common.hashes)
   chlo.set(Tag.CSCT, new Uint8Array(0))
   // The server need not send again what it sent before.
   if (cached.chain.length > 0) chlo.set(Tag.CCRT, Buffer.concat(cached.chain.map(certificateHash)))

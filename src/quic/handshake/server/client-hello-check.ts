@@ -4,6 +4,7 @@
  * A hello that breaks the rules ends the connection. One that is only not good enough (no server config, no token, an
  * old nonce) is rejected, with every reason that was found, and the client tries again with what the rejection brings.
  */
+import type { CommonCertificateSets } from '../../crypto/common-certificates.js'
 import type { CertifiedKey, ProofSource } from '../../crypto/proof.js'
 import { QuicError, QuicErrorCode } from '../../errors.js'
 import type { HandshakeMessage } from '../../wire/handshake-message.js'
@@ -24,6 +25,8 @@ export const CLIENT_NONCE_LENGTH = 32
 export interface ServerHandshakeSecrets {
   readonly configs: ServerConfigs
   readonly proofSource: ProofSource
+  /** Certificates in them are only named to clients that have the same sets. */
+  readonly commonCertificates?: CommonCertificateSets | undefined
   readonly tokens: SourceAddressTokens
   readonly serverNonces: ServerNonces
   /**

@@ -42,7 +42,7 @@ export function buildRejection(
     .setUint32List(Tag.RREJ, checked.reasons)
 
   const { certifiedKey: key, addressProven } = checked
-  const chain = certifiedChain(key).compressedFor(chlo.get(Tag.CCRT))
+  const chain = compressedChain(chlo, key, secrets)
   const timestamps = timestampsFor(chlo, key)
   const overhead = host.version.traits.entropy ? FRAMING_OVERHEAD_WITH_ENTROPY : FRAMING_OVERHEAD
   const budget = AMPLIFICATION * (host.currentDatagramLength - overhead) - REJECTION_OVERHEAD
@@ -66,7 +66,7 @@ export function buildServerConfigUpdate(
   secrets: ServerHandshakeSecrets
 ): HandshakeMessage {
   const scup = setServerConfig(new HandshakeMessage(MessageTag.SCUP), chlo, host, secrets)
-  const chain = certifiedChain(key).compressedFor(chlo.get(Tag.CCRT))
+  const chain = compressedChain(chlo, key, secrets)
   const signature = sign(key, hashOf(chlo), secrets.configs.primary.bytes)
   setProof(scup, chain, signature, timestampsFor(chlo, key))
   return scup
@@ -83,6 +83,12 @@ function setServerConfig(
     .set(Tag.SCFG, configs.primary.bytes)
     .set(Tag.STK, tokens.issue(host.peerAddress.address, wallSeconds, chlo.get(Tag.STK)))
     .setUint64(Tag.STTL, Math.max(0, configs.primary.expirySeconds - wallSeconds))
+}
+
+/** What of the chain the client does not have yet, as its hello says (CCRT, CCS). */
+function compressedChain(chlo: HandshakeMessage, key: CertifiedKey, secrets: ServerHandshakeSecrets): Uint8Array {
+  const common = secrets.commonCertificates?.shared(chlo.get(Tag.CCS))
+  return certifiedChain(key).compressedFor(chlo.get(Tag.CCRT), common)
 }
 
 function setProof(

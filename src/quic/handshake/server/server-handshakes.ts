@@ -1,6 +1,7 @@
 /**
  * What all handshakes of one server share, made once.
  */
+import type { CommonCertificateSets } from '../../crypto/common-certificates.js'
 import type { ProofSource } from '../../crypto/proof.js'
 import type { QuicHelper } from '../../types.js'
 import type { QuicConfigProposal } from '../config.js'
@@ -39,6 +40,8 @@ export interface EarlyDataPolicy {
 export interface ServerHandshakesOptions {
   readonly helper: QuicHelper
   readonly proofSource: ProofSource
+  /** Certificates that clients may have beforehand; none by default. */
+  readonly commonCertificates?: CommonCertificateSets | undefined
   /** At least one. */
   readonly configs: readonly ServerConfig[]
   /** At least one; tokens are made with the first and accepted of all. */
@@ -68,6 +71,7 @@ export class ServerHandshakes {
     this.options = {
       configs: new ServerConfigs(configs[0]!),
       proofSource: o.proofSource,
+      commonCertificates: o.commonCertificates,
       tokens: this.tokens,
       serverNonces: new ServerNonces(random),
       clientNonces: this.clientNonces,
