@@ -15,8 +15,11 @@ import { formatHostPort } from '../config/values.js'
 import { Forwarder } from '../forwarder/forwarder.js'
 import { Gateway } from '../gateway/gateway.js'
 import { createLogger } from '../observe/logger.js'
+import type { ObserveConnection } from '../quic/transport/observer.js'
 import { parseInteger } from './arguments.js'
-import { CliError, closeOnSignal, paint, say } from './output.js'
+import { createRecorder, keylogOption, qlogOption } from './observe-options.js'
+import type { ObserveFlags } from './observe-options.js'
+import { CliError, closeOnSignal, paint, say, warn } from './output.js'
 import { startSampleUpstream } from './sample-upstream.js'
 import type { SampleUpstream } from './sample-upstream.js'
 
@@ -32,11 +35,23 @@ export function registerDemo(program: Command): void {
     .option('--port <port>', 'TCP port of the forwarder', parseInteger(0, 65535), 8080)
     .option('--dir <dir>', 'where certificate and keys are kept', '.quicgate')
     .option('--verbose', 'show the log of gateway and forwarder')
-    .action(async (flags: { port: number; dir: string; verbose?: boolean }) => {
-      const demo = await startDemo(flags.port, resolve(flags.dir), flags.verbose === true)
+    .addOption(keylogOption())
+    .addOption(qlogOption())
+    .action(async (flags: DemoFlags) => {
+      const recorder = createRecorder(flags, {}, warn)
+      const demo = await startDemo(flags, recorder.observe)
       greet(demo)
-      closeOnSignal(() => demo.close())
+      closeOnSignal(async () => {
+        await demo.close()
+        recorder.close()
+      })
     })
+}
+
+interface DemoFlags extends ObserveFlags {
+  port: number
+  dir: string
+  verbose?: boolean
 }
 
 interface Demo {
@@ -46,7 +61,9 @@ interface Demo {
   close(): Promise<void>
 }
 
-async function startDemo(port: number, directory: string, verbose: boolean): Promise<Demo> {
+/** @param observe sees both ends of each connection */
+async function startDemo({ port, dir, verbose }: DemoFlags, observe: ObserveConnection | undefined): Promise<Demo> {
+  const directory = resolve(dir)
   await prepareCertificates(directory)
   const started: { close(): Promise<void> }[] = []
   const close = async (): Promise<void> => {
@@ -55,7 +72,7 @@ async function startDemo(port: number, directory: string, verbose: boolean): Pro
   try {
     const upstream = await startUpstream()
     started.push(upstream)
-    const logger = createLogger({ level: verbose ? 'info' : 'warn' })
+    const logger = createLogger({ level: verbose === true ? 'info' : 'warn' })
     const environment = {
       ...process.env,
       QUICGATE_CERTIFICATES: directory,
@@ -65,11 +82,12 @@ async function startDemo(port: number, directory: string, verbose: boolean): Pro
     // Only the forwarder's port is somebody's business: the others move on if theirs are taken.
     const wanted = `${LOOPBACK}:${(await isUdpPortFree(GATEWAY_PORT)) ? GATEWAY_PORT : 0}`
     const gatewayConfig = loadGatewayConfig(configFile('gateway.yaml'), { ...environment, QUICGATE_GATEWAY: wanted })
-    const gateway = await Gateway.start(gatewayConfig, logger)
+    const gateway = await Gateway.start(gatewayConfig, logger, observe)
     started.push({ close: () => gateway.close({ drainMs: 1_000 }) })
     const address = formatHostPort(gateway.addresses[0]!)
     const config = loadForwarderConfig(configFile('forwarder.yaml'), { ...environment, QUICGATE_GATEWAY: address })
-    const forwarder = await Forwarder.start({ ...config, timeouts: { ...config.timeouts, drain: 1_000 } }, logger)
+    const forwarderConfig = { ...config, timeouts: { ...config.timeouts, drain: 1_000 } }
+    const forwarder = await Forwarder.start(forwarderConfig, logger, observe)
     started.push(forwarder)
     return {
       upstream: formatHostPort(upstream.address),

@@ -80,7 +80,11 @@ export function registerFetch(program: Command): void {
     .option('-v, --verbose', 'say on stderr how each connection began: version, certificate, rejections and why')
     .option('--json', 'print one line of JSON for each URL instead of the body')
     .option('--timeout <time>', 'give a request up after this time, connecting included', parseDuration)
-    .option('--connect-timeout <time>', 'give connecting up after this time', parseDuration, 10_000)
+    .addOption(
+      new Option('--connect-timeout <time>', 'give connecting up after this time')
+        .argParser(parseDuration)
+        .default(10_000, '10s')
+    )
     .addOption(keylogOption())
     .addOption(qlogOption())
     .action(async (urls: URL[], flags: FetchFlags) => {

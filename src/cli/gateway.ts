@@ -8,9 +8,11 @@ import { Gateway } from '../gateway/gateway.js'
 import { RouteTable } from '../gateway/route-table.js'
 import { createLogger } from '../observe/logger.js'
 import type { LogLevel } from '../observe/logger.js'
+import type { QuicVersion } from '../quic/wire/versions/version.js'
 import { createRecorder, keylogOption, qlogOption } from './observe-options.js'
 import type { ObserveFlags } from './observe-options.js'
 import { CliError, closeOnSignal, say } from './output.js'
+import { parseVersions } from './versions.js'
 
 /** Time beyond the drain timeout for connections to be closed before the process ends by force. */
 const CLOSE_MARGIN_MS = 5_000
@@ -20,6 +22,7 @@ interface GatewayFlags extends ObserveFlags {
   check?: boolean
   explain?: string
   printSchema?: 'gateway' | 'routes'
+  quicVersion?: QuicVersion[]
   logLevel?: LogLevel
 }
 
@@ -35,6 +38,7 @@ export function registerGateway(program: Command): void {
       new Option('--print-schema <of>', 'print the JSON schema of a kind of file, and exit')
         .choices(['gateway', 'routes'])
     )
+    .option('--quic-version <list>', 'versions to accept, such as Q046,Q043; wins over the configuration', parseVersions)
     .addOption(
       new Option('--log-level <level>', 'wins over the configuration')
         .choices(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
@@ -47,11 +51,18 @@ export function registerGateway(program: Command): void {
         say(JSON.stringify(schema, null, 2))
         return
       }
-      const config = loadGatewayConfig(flags.config)
+      const config = configOf(flags)
       if (flags.explain !== undefined) explain(config, flags.explain)
       else if (flags.check === true) say(summary(config))
       else await run(config, flags)
     })
+}
+
+/** The file's settings with the flags on top. */
+function configOf({ config: file, quicVersion: versions }: GatewayFlags): GatewayConfig {
+  const config = loadGatewayConfig(file)
+  if (versions === undefined) return config
+  return { ...config, listeners: config.listeners.map((listener) => ({ ...listener, versions })) }
 }
 
 async function run(config: GatewayConfig, flags: GatewayFlags): Promise<void> {

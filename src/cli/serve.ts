@@ -34,7 +34,11 @@ export function registerServe(program: Command): void {
   program
     .command('serve')
     .description('serve the files of a directory over QUIC, as quic_server does')
-    .option('--listen <address>', 'UDP address to listen on', parseListen, { host: '127.0.0.1', port: 4433 })
+    .addOption(
+      new Option('--listen <address>', 'UDP address to listen on')
+        .argParser(parseListen)
+        .default({ host: '127.0.0.1', port: 4433 }, '127.0.0.1:4433')
+    )
     .requiredOption('--cert <file>', 'certificate chain, PEM, leaf first (`quicgate cert` makes one to try)')
     .requiredOption('--key <file>', 'private key of the leaf, PEM')
     .requiredOption('--root <dir>', 'directory to serve')

@@ -44,6 +44,7 @@ const mistakes: [string, RegExp][] = [
   ['forward --config {}/typo.yaml', /typo\.yaml:4:3: .*conect.*connect/],
   ['forward extra --to https://g.example', /too many arguments/],
   ['gateway --config {}/nowhere.yaml', /nowhere\.yaml/],
+  ['gateway --quic-version Q001', /--quic-version <list>' argument 'Q001' is invalid[^]*Q036/],
   ['serve --cert {}/certs/cert.pem --key {}/certs/key.pem', /required option '--root <dir>' not specified/],
   ['serve --cert {}/none.pem --key {}/certs/key.pem --root {}/www', /--cert .*none\.pem does not exist: .*PEM/],
   ['serve --cert {}/not-pem --key {}/certs/key.pem --root {}/www', /PEM/],

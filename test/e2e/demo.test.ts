@@ -1,7 +1,7 @@
 /**
  * The quick start: one command, the curl line that it prints, and a clean end.
  */
-import { mkdtempSync, readdirSync, statSync } from 'node:fs'
+import { mkdtempSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -32,6 +32,18 @@ describe('quicgate demo', () => {
       expect(stdout.toString()).toContain(`via: 1.1 quicgate, QUIC/${newestVersion} quicgate-forward`)
     }
     expect(await demo.stop(signal)).toBe(0)
+  }, 60_000)
+
+  it('records both ends of its connection', async () => {
+    const [keys, traces] = [join(dir, 'keys.jsonl'), join(dir, 'traces')]
+    const port = await freeTcpPort()
+    const flags = ['--port', String(port), '--dir', join(dir, 'state'), '--keylog', keys, '--qlog', traces]
+    const demo = await Program.start(['demo', ...flags], /Ctrl-C/)
+    expect((await curl(`http://127.0.0.1:${port}/`)).code).toBe(0)
+    expect(await demo.stop('SIGINT')).toBe(0)
+    const logged = readFileSync(keys, 'utf8').trim().split('\n').map((line) => JSON.parse(line) as { perspective: string })
+    expect(new Set(logged.map(({ perspective }) => perspective))).toEqual(new Set(['client', 'server']))
+    expect(readdirSync(traces).map((name) => /_(\w+)\.sqlog$/.exec(name)![1]).sort()).toEqual(['client', 'server'])
   }, 60_000)
 
   it('keeps keys to its user', () => {

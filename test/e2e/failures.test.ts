@@ -204,6 +204,23 @@ describe('reaching the gateway', () => {
     }
   }, 60_000)
 
+  it('the flag of the gateway wins over the versions of its configuration', async () => {
+    const chain = await Chain.start({ listenerYaml: '    versions: [Q034]\n' })
+    try {
+      await chain.gateway.stop()
+      await chain.forwarder.stop()
+      const flags = ['--config', join(chain.directory, 'gateway.yaml'), '--quic-version', '43,Q035']
+      chain.gateway = await Program.start(['gateway', ...flags], /listening for QUIC/)
+      for (const [offered, used] of [['Q034,Q035', 'Q035'], ['Q050,Q043', 'Q043']]) {
+        await chain.startForwarder(['--quic-version', offered!])
+        expect((await curl('-i', `${chain.url}/`)).stdout.toString()).toContain(`via: 1.1 quicgate, QUIC/${used}`)
+        await chain.forwarder.stop()
+      }
+    } finally {
+      await chain.stop()
+    }
+  }, 60_000)
+
   it('the versions do not meet, or only after negotiation', async () => {
     const forwardFlags = ['--quic-version', 'Q036,Q034']
     const chain = await Chain.start({ listenerYaml: '    versions: [Q034]\n', forwardFlags })
