@@ -57,7 +57,8 @@ export class BufferedPacketStore {
       this.withChlo.push(entry)
       return true
     }
-    if (entry.packets.length >= MAX_PACKETS_PER_CONNECTION) return false
+    const besidesChlo = entry.packets.length - (entry.hasChlo ? 1 : 0)
+    if (besidesChlo >= MAX_PACKETS_PER_CONNECTION) return false
     entry.packets.push(packet)
     return true
   }
