@@ -7,7 +7,7 @@ import { connectPair, makePair, runExchanges, scenario } from '../helpers/sim/sc
 
 const small = { up: 300, down: 3_000, seed: 1 }
 
-describe('handshake', () => {
+describe('mechanism: handshake', () => {
   for (const version of supportedVersions) {
     scenario(`${version.label}: requests leave after one round trip, and are confirmed after two`, 1, (seed) => {
       const { world, client, serverSession } = connectPair({ seed, versions: [version] })
@@ -79,44 +79,5 @@ describe('handshake', () => {
     world.advance(20_000)
     expect(client.connection.connected).toBe(false)
     expect(world.dispatcher.connectionCount).toBe(0)
-  })
-})
-
-describe('version negotiation', () => {
-  const q036 = versionByLabel('Q036')!
-  const q035 = versionByLabel('Q035')!
-  const q034 = versionByLabel('Q034')!
-
-  scenario('goes down to what the server speaks, one round trip later', 1, (seed) => {
-    for (const [serverVersions, expected] of [
-      [[q035, q034], q035],
-      [[q034], q034]
-    ] as const) {
-      const { world, client } = connectPair({ seed, versions: [q036, q035, q034], serverVersions })
-      expect(world.elapsedMs).toBe(80)
-      expect(client.connection.version).toBe(expected)
-      client.session.start(small)
-      world.run(() => client.session.done)
-      expect(client.connection.version).toBe(expected)
-      expect(world.dispatcher.stats.versionNegotiationsSent).toBe(1)
-    }
-  })
-
-  scenario('works when packets are lost, doubled and out of order', 8, (seed) => {
-    const bad = (): [Delay, Loss, Reorder, Duplicate] => [
-      new Delay(20),
-      new Loss(0.15),
-      new Reorder(0.3, 50),
-      new Duplicate(0.3)
-    ]
-    const options = { seed, versions: [q036, q034], serverVersions: [q035, q034], up: bad(), down: bad() }
-    const { client } = runExchanges(options, [small])
-    expect(client.connection.version).toBe(q034)
-  })
-
-  scenario('ends the connection when there is no version in common', 1, (seed) => {
-    const { world, client } = makePair({ seed, versions: [q036], serverVersions: [q034] })
-    world.run(() => !client.connection.connected, 10_000)
-    expect(client.connection.closeError!.code).toBe('QUIC_INVALID_VERSION')
   })
 })

@@ -324,6 +324,12 @@ export class SimWorld {
     this.queue.add(this.now, { to: this.server, from, bytes, port: 0 })
   }
 
+  /** Sends bytes to a client in the server's name, as an attacker on the way may; they arrive at once. */
+  injectTo(client: SimClient<ConnectionVisitor>, bytes: Uint8Array): void {
+    const to = this.parties[this.clients.indexOf(client) + 1]!
+    this.queue.add(this.now, { to, from: SERVER_ADDRESS, bytes, port: client.seenAt.port })
+  }
+
   /** The next thing that happens; false if nothing does before `end`. */
   private step(end: Micros): boolean {
     let next = this.queue.nextTime
