@@ -8,11 +8,11 @@ import { cli, freePort, ready, start } from './processes.mjs'
  * @param {string} directory made for its configuration
  * @param {{ cert: string, key: string }} certificates
  * @param {number} upstreamPort
- * @param {{ host?: string, port?: number, extra?: string } & object} options `extra`: more lines of the configuration;
- *     the rest as for any program
+ * @param {{ transport?: string } & object} options `transport`: lines of the listener's configuration; the rest as for
+ *     any program
  * @returns the process and its UDP port
  */
-export async function startGateway(directory, certificates, upstreamPort, { extra = '', ...options } = {}) {
+export async function startGateway(directory, certificates, upstreamPort, { transport = '', ...options } = {}) {
   const port = await freePort('udp')
   mkdirSync(directory)
   const config = join(directory, 'gateway.yaml')
@@ -23,8 +23,8 @@ export async function startGateway(directory, certificates, upstreamPort, { extr
     certificates:
       - cert: ${certificates.cert}
         key: ${certificates.key}
-routes: routes.yaml
-${extra}`
+${transport}routes: routes.yaml
+`
   )
   writeFileSync(
     join(directory, 'routes.yaml'),

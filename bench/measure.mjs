@@ -11,14 +11,15 @@ import { summarizeSide } from './report.mjs'
 export async function measure(one, rounds, say) {
   const sides = one.sides.filter((side) => side.missing === undefined)
   const collected = sides.map(() => [])
-  for (let round = one.warmUp === false ? 1 : 0; round <= rounds; round++) {
+  const last = Math.min(rounds, one.rounds ?? rounds)
+  for (let round = one.warmUp === false ? 1 : 0; round <= last; round++) {
     const order = sides.map((_side, i) => i)
     if (round % 2 === 1) order.reverse()
     for (const i of order) {
       const result = await sides[i].measure({ warmUp: round === 0, round })
       if (round > 0) collected[i].push(result)
     }
-    say(`${one.name}: round ${round} of ${rounds}`)
+    say(`${one.name}: round ${round} of ${last}`)
   }
   const notes = [...(one.notes ?? [])]
   for (const { name, missing } of one.sides) if (missing !== undefined) notes.push(`${name}: left out, ${missing}`)

@@ -29,7 +29,8 @@ function commit() {
 /** An authority with two server certificates, one by the kind of key. */
 function makeCertificates(directory) {
   const make = (kind) => {
-    const made = execFileSync(process.execPath, [cli, 'cert', '--dir', join(directory, kind), `--${kind}`, '--json', '--host', ...HOSTS])
+    const args = ['cert', '--dir', join(directory, kind), `--${kind}`, '--json', '--host', ...HOSTS]
+    const made = execFileSync(process.execPath, [cli, ...args])
     const { caPath: ca, certPath: cert, keyPath: key } = JSON.parse(made)
     return { ca, cert, key }
   }

@@ -27,7 +27,7 @@ class Answer {
 
 createServer((request, response) => {
   const { method, url, headers } = request
-  const { connection: _hopByHop, ...passed } = headers
-  pool.dispatch({ method, path: url, headers: passed }, new Answer(response))
+  delete headers.connection
+  pool.dispatch({ method, path: url, headers }, new Answer(response))
 }).listen(port, '127.0.0.1', () => console.log(`listening on 127.0.0.1:${port}`))
 process.on('SIGTERM', () => process.exit(0))

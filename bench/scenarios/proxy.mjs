@@ -93,10 +93,11 @@ class Proxies {
 
   side(name, requests, args, env) {
     const { process } = this.running.get(name)
+    const quic = env !== undefined
     const measure = async () => {
       const packetsBefore = datagramsSent()
       const measured = await runLoad(args, [process, this.upstream.process], { pin: this.pin, env })
-      const packets = packetsBefore === undefined ? undefined : datagramsSent() - packetsBefore
+      const packets = quic && packetsBefore !== undefined ? datagramsSent() - packetsBefore : undefined
       const { seconds, p50, p99, p999, clientMicros, serverMicros } = measured
       return {
         'requests/s': requests / seconds,
@@ -105,7 +106,8 @@ class Proxies {
         'p99.9 ms': p999,
         'proxy CPU µs/request': serverMicros[0] / requests,
         'load CPU µs/request': clientMicros / requests,
-        'upstream CPU µs/request': serverMicros[1] / requests
+        'upstream CPU µs/request': serverMicros[1] / requests,
+        'packets/request': packets === undefined ? undefined : packets / requests
       }
     }
     return { measure }
