@@ -13,12 +13,8 @@ export async function measure(one, rounds, say) {
   const collected = sides.map(() => [])
   const last = Math.min(rounds, one.rounds ?? rounds)
   for (let round = one.warmUp === false ? 1 : 0; round <= last; round++) {
-    const order = sides.map((_side, i) => i)
-    if (round % 2 === 1) order.reverse()
-    for (const i of order) {
-      const result = await sides[i].measure({ warmUp: round === 0, round })
-      if (round > 0) collected[i].push(result)
-    }
+    const results = await (one.together === true ? allAtOnce : inTurns)(sides, round)
+    if (round > 0) results.forEach((result, i) => collected[i].push(result))
     say(`${one.name}: round ${round} of ${last}`)
   }
   const notes = [...(one.notes ?? [])]
@@ -31,6 +27,20 @@ export async function measure(one, rounds, say) {
     compare: one.compare ?? everyOtherWith(sides),
     sides: sides.map((side, i) => ({ ...summarizeSide(side.name, collected[i]), facts: side.facts }))
   }
+}
+
+/** What the sides measured, one after another, every other time in reverse order. */
+async function inTurns(sides, round) {
+  const order = sides.map((_side, i) => i)
+  if (round % 2 === 1) order.reverse()
+  const results = []
+  for (const i of order) results[i] = await sides[i].measure({ warmUp: round === 0, round })
+  return results
+}
+
+/** The same for sides that wait for most of their time. */
+function allAtOnce(sides, round) {
+  return Promise.all(sides.map((side) => side.measure({ warmUp: round === 0, round })))
 }
 
 /** The first side against each of the others. */

@@ -24,6 +24,7 @@ commands:
   client        requests URLs, one JSON line each
   proxy         reverse proxy in front of an HTTP/1.1 upstream
   bench-client  puts load on a server and prints one JSON summary
+  link          joins two network devices by a path with delay and loss
 
 "quicgo-peer <command> --help" lists the flags.
 `
@@ -38,6 +39,7 @@ func main() {
 		"client":       runClient,
 		"proxy":        runProxy,
 		"bench-client": runBenchClient,
+		"link":         runLink,
 	}
 	command, known := commands[os.Args[1]]
 	if !known {
