@@ -17,6 +17,8 @@ export interface TransportOptions {
   maxStreams?: number
   /** A connection without traffic ends after this many seconds (the smaller of both sides' values holds). */
   idleTimeoutSeconds?: number
+  /** SCLS: it ends without a packet (default), unless one of both sides says no. */
+  silentClose?: boolean
   /** Largest UDP payload to send, 1200 to 1452 bytes. */
   maxPacketLength?: number
   /** How the sending rate is found (default cubic); a server gives way to a client's COPT TBBR, RENO or BYTE. */
@@ -48,6 +50,7 @@ export function configProposal(side: 'client' | 'server', o: TransportOptions): 
     maxStreamsPerConnection: o.maxStreams ?? base.maxStreamsPerConnection,
     maxIncomingStreams: o.maxStreams ?? base.maxIncomingStreams,
     idleTimeoutSeconds: o.idleTimeoutSeconds ?? base.idleTimeoutSeconds,
+    silentClose: o.silentClose ?? base.silentClose,
     connectionOptions: (side === 'client' ? clientOptions(o) : o.connectionOptions) ?? base.connectionOptions,
     initialRtt: o.initialRtt ?? base.initialRtt,
     socketReceiveBuffer: o.socketReceiveBuffer ?? base.socketReceiveBuffer,

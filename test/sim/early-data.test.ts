@@ -23,6 +23,18 @@ class Recorder implements NetworkNode {
   }
 }
 
+/** Holds the first packet back, so that others overtake it. */
+class HeldBack implements NetworkNode {
+  private first = true
+
+  constructor(private readonly ms: number) {}
+
+  pass(packet: InTransit, _random: SeededRandom, emit: (packet: InTransit) => void): void {
+    emit(this.first ? { ...packet, at: packet.at + this.ms * 1000 } : packet)
+    this.first = false
+  }
+}
+
 function randomBytes(seed: number, length: number): Uint8Array {
   return new SeededRandom(seed).bytes(length)
 }
@@ -164,6 +176,24 @@ describe('mechanism: 0-RTT', () => {
       expect(story(world.exchange(get))).toMatchObject({ earlyData: 'accepted' })
     })
   })
+})
+
+describe('mechanism: early packets', () => {
+  for (const version of supportedVersions) {
+    scenario(`${version.label}: requests that overtake their hello wait for it, and need not be sent again`, 2, (seed) => {
+      const world = new EarlyWorld(seed, [version])
+      world.exchange(get)
+      const begun = world.world.elapsedMs
+      const late = new HeldBack(30)
+      const client = world.begin({ ...post, up: 5_000 }, { up: [late, new Delay(20)] })
+      world.world.run(() => world.sessions.at(-1)!.streams.length > 0 && world.requests === 2)
+      // The hello takes 50 ms; where it is rejected, and requests are sent for the first time later, a round trip more.
+      const early = version.traits.diversification
+      expect(world.world.elapsedMs - begun).toBe(early ? 50 : 90)
+      world.finish(client)
+      expect(client.connection.stats.packetsLost).toBe(0)
+    })
+  }
 })
 
 describe('mechanism: replay protection', () => {

@@ -90,7 +90,13 @@ export class DatagramIntake {
     }
     if (peek.kind === DatagramKind.Data) this.takePackets(now, from, datagram)
     else if (peek.kind === DatagramKind.VersionNegotiation) this.takeVersions(datagram, peek.bodyStart)
-    else if (parsePublicReset(datagram, peek.bodyStart, datagram.length) !== undefined) this.onReset()
+    else this.takePublicReset(datagram, peek.bodyStart)
+  }
+
+  private takePublicReset(datagram: Uint8Array, bodyStart: number): void {
+    // Versions with long headers have resets that only the peer can write, or none.
+    if (this.version.traits.longHeaders) return
+    if (parsePublicReset(datagram, bodyStart, datagram.length) !== undefined) this.onReset()
   }
 
   /** Tries packets that came too early again, in order: it is worth it after every change of keys. */
