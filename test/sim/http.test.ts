@@ -211,3 +211,16 @@ describe('mechanism: priorities', () => {
     })
   }
 })
+
+describe('mechanism: trailers', () => {
+  for (const version of supportedVersions) {
+    scenario(`${version.label}: come once the body is read, though they travel on the headers stream`, 2, (seed) => {
+      const exchanges = [0, 1, 5_000, 200_000].map((down, i) => ({ up: 2_000, down, seed: i }))
+      const { client } = runExchanges({ seed, versions: [version], up: bad(), down: bad() }, exchanges)
+      // The digest in them is checked by each stream, and that the body was complete before.
+      for (const { receivedTrailers } of client.session.streams) {
+        expect(receivedTrailers!.map(([name]) => name)).toEqual(['x-received'])
+      }
+    })
+  }
+})

@@ -129,6 +129,37 @@ for (const version of supportedVersions) {
     })
   })
 
+  describe('mechanism: retransmission timeouts', () => {
+    scenario(`${label}: survive a blackout of three seconds, with ever fewer packets`, 1, (seed) => {
+      const dark = { on: false }
+      const { world, client } = connectPair({ seed, versions, up: darkPath(dark), down: darkPath(dark) })
+      client.session.start({ up: 2_000_000, down: 2_000_000, seed })
+      world.advance(200)
+      dark.on = true
+      world.advance(3_000)
+      // Backed off: a handful of packets, not a stream of them.
+      const during = client.datagramsSent
+      world.advance(3_000)
+      expect(client.datagramsSent - during).toBeLessThan(12)
+      dark.on = false
+      world.run(() => client.session.done, 60_000)
+    })
+
+    scenario(`${label}: do not keep a connection alive whose path is dead`, 1, (seed) => {
+      const dark = { on: false }
+      const transport = { idleTimeoutSeconds: 10 }
+      const { world, client } = connectPair({ seed, versions, transport, up: darkPath(dark), down: darkPath(dark) })
+      client.session.start({ up: 2_000_000, down: 2_000_000, seed })
+      world.advance(500)
+      dark.on = true
+      world.run(() => !client.connection.connected, 60_000)
+      expect(client.connection.closeError!.code).toBe('QUIC_NETWORK_IDLE_TIMEOUT')
+      world.run(() => world.dispatcher.connectionCount === 0, 60_000)
+      expect(world.elapsedMs).toBeLessThan(16_000)
+      for (const stream of client.session.streams) expect(stream.closeSeen).toBe(true)
+    })
+  })
+
   describe('mechanism: GOAWAY and drain', () => {
     scenario(`${label}: what has begun ends well over a bad path, nothing else begins`, 2, (seed) => {
       const bad = (): [Delay, Loss, Reorder, Duplicate] => [
@@ -237,37 +268,6 @@ describe('a reader that stalls', () => {
     // Once it reads again, everything arrives.
     stalled.resume()
     world.run(() => client.session.done, 120_000)
-  })
-})
-
-describe('a blackout', () => {
-  scenario('of three seconds is survived by retransmission timeouts', 3, (seed) => {
-    const dark = { on: false }
-    const { world, client } = connectPair({ seed, up: darkPath(dark), down: darkPath(dark) })
-    client.session.start({ up: 2_000_000, down: 2_000_000, seed })
-    world.advance(200)
-    dark.on = true
-    world.advance(3_000)
-    // Backed off: a handful of packets, not a stream of them.
-    const during = client.datagramsSent
-    world.advance(3_000)
-    expect(client.datagramsSent - during).toBeLessThan(12)
-    dark.on = false
-    world.run(() => client.session.done, 60_000)
-  })
-
-  scenario('that does not end ends the connection when the idle timeout is over', 1, (seed) => {
-    const dark = { on: false }
-    const transport = { idleTimeoutSeconds: 10 }
-    const { world, client } = connectPair({ seed, transport, up: darkPath(dark), down: darkPath(dark) })
-    client.session.start({ up: 2_000_000, down: 2_000_000, seed })
-    world.advance(500)
-    dark.on = true
-    world.run(() => !client.connection.connected, 60_000)
-    expect(client.connection.closeError!.code).toBe('QUIC_NETWORK_IDLE_TIMEOUT')
-    world.run(() => world.dispatcher.connectionCount === 0, 60_000)
-    expect(world.elapsedMs).toBeLessThan(16_000)
-    for (const stream of client.session.streams) expect(stream.closeSeen).toBe(true)
   })
 })
 

@@ -76,6 +76,33 @@ describe('mechanism: MTU discovery', () => {
   })
 })
 
+describe('mechanism: packet size', () => {
+  for (const version of supportedVersions) {
+    scenario(`${version.label}: is what each side is told, from 1200 to 1452 bytes`, 1, (seed) => {
+      for (const [own, its] of [
+        [1200, 1452],
+        [1452, 1200],
+        [1452, 1452]
+      ]) {
+        const pair = runExchanges(
+          {
+            seed,
+            versions: [version],
+            transport: { maxPacketLength: own },
+            serverTransport: { maxPacketLength: its },
+            up: narrow(1500),
+            down: narrow(1500)
+          },
+          [{ up: 300_000, down: 300_000, seed }]
+        )
+        // A server sends packets as large as those that it got, if those are larger.
+        expect([pair.client.connection.maxPacketLength, serverOf(pair).maxPacketLength]).toEqual([own, Math.max(own!, its!)])
+        expect(pair.client.largestReceived).toBe(Math.max(own!, its!))
+      }
+    })
+  }
+})
+
 describe('mechanism: black-hole fallback', () => {
   for (const version of supportedVersions) {
     scenario(`a path that becomes narrow in the middle of a transfer: ${version.label}`, 2, (seed) => {

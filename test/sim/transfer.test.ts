@@ -18,7 +18,7 @@ function fifty(seed: number): ExchangeOptions[] {
   }))
 }
 
-describe('one megabyte both ways', () => {
+describe('mechanism: bodies both ways', () => {
   for (const version of supportedVersions) {
     for (const loss of [0, 0.02, 0.1]) {
       scenario(`${version.label}, ${loss * 100} % loss`, loss === 0 ? 1 : 2, (seed) => {
@@ -56,7 +56,7 @@ describe('one megabyte both ways', () => {
   })
 })
 
-describe('fifty streams at once', () => {
+describe('mechanism: many streams at once', () => {
   for (const version of supportedVersions) {
     for (const loss of [0, 0.05, 0.15, 0.3]) {
       scenario(`${version.label}, ${loss * 100} % loss`, 2, (seed) => {
@@ -74,7 +74,7 @@ describe('fifty streams at once', () => {
   })
 })
 
-describe('a path that', () => {
+describe('mechanism: bad paths', () => {
   const paths: Record<string, () => NetworkNode[]> = {
     reorders: () => [new Delay(20), new Reorder(0.3, 80)],
     'reorders nearly everything': () => [new Delay(5), new Reorder(0.9, 40)],
