@@ -14,9 +14,11 @@ if (reportFile === undefined) {
   process.exit(2)
 }
 
-/** Folders whose tests show behaviour, not only bytes; elsewhere a suite says so by its name. */
-const showing = /^test\/(sim|interop|vectors)\//
+/** What the name of a suite begins with that shows a mechanism. It may go on with ": " and what varies. */
+const mark = 'mechanism: '
 const labels = /\bQ0\d\d\b/g
+/** The column of tests that name no version. */
+const ANY = ''
 
 /** mechanism → version → files */
 const rows = new Map()
@@ -25,43 +27,44 @@ const versions = new Set()
 for (const suite of JSON.parse(readFileSync(reportFile, 'utf8')).testResults) {
   const file = relative(root, suite.name).replace(/^(?:\.\.\/)+.*?(?=test\/)/, '')
   for (const { status, ancestorTitles, title } of suite.assertionResults) {
-    const named = ancestorTitles.find((name) => name.startsWith('mechanism: '))
-    if (status !== 'passed' || (named === undefined && !showing.test(file))) continue
-    const mechanism = (named ?? ancestorTitles[0] ?? file).replace('mechanism: ', '').replace(labels, '').trim()
-    // The most precise place that names versions; a title with several shows all of them.
-    const place = [title, ...ancestorTitles.toReversed()].find((text) => text.match(labels) !== null)
-    for (const label of place?.match(labels) ?? []) {
-      versions.add(label)
-      const row = rows.get(mechanism) ?? new Map()
-      rows.set(mechanism, row)
+    const named = ancestorTitles.find((name) => name.startsWith(mark))
+    if (status !== 'passed' || named === undefined) continue
+    const [mechanism] = named.slice(mark.length).split(': ')
+    // What the suite is for comes before what one of its tests also speaks of.
+    const place = [named, title, ...ancestorTitles.toReversed()].find((text) => text.match(labels) !== null)
+    const row = rows.get(mechanism) ?? new Map()
+    rows.set(mechanism, row)
+    for (const label of place?.match(labels) ?? [ANY]) {
+      if (label !== ANY) versions.add(label)
       row.set(label, (row.get(label) ?? new Set()).add(file))
     }
   }
 }
 
-const columns = [...versions].sort()
+const columns = [...[...versions].sort(), ANY]
 const cell = (files) => {
   const sorted = [...(files ?? [])].sort()
   return sorted.map((file, i) => `[${sorted.length === 1 ? '✓' : `✓${i + 1}`}](../${file})`).join(' ')
 }
 const lines = [...rows]
-  .sort(([a], [b]) => (a < b ? -1 : 1))
+  .sort(([a], [b]) => (a.toLowerCase() < b.toLowerCase() ? -1 : 1))
   .map(([mechanism, row]) => `| ${mechanism} | ${columns.map((label) => cell(row.get(label))).join(' | ')} |`)
 
 const text = `# What is shown to work in which version
 
 Made by \`scripts/versions-table.mjs\` from a report of the tests: a mark stands where a test that names the version has
-passed, and leads to it. No mark means that no test names that version, which for a mechanism that all versions
-share does not mean that it is missing. Tests against a live peer need Go.
+passed, and leads to it. The last column has tests of what is the same code in all versions; they take one of them or none.
+Where a version has no mark the mechanism is none of its own (public resets end with Q043, stateless ones begin with Q046;
+NSTP, entropy and forced head-of-line blocking are of some versions only), or there is no recording or live peer of it.
 
-| mechanism | ${columns.join(' | ')} |
+| mechanism | ${columns.map((label) => (label === ANY ? 'all alike' : label)).join(' | ')} |
 |---|${columns.map(() => '---').join('|')}|
 ${lines.join('\n')}
 `
 
 if (mode !== '--check') {
   writeFileSync(target, text)
-  console.log(`docs/versions.md: ${rows.size} mechanisms, ${columns.length} versions`)
+  console.log(`docs/versions.md: ${rows.size} mechanisms, ${versions.size} versions`)
 } else if (readFileSync(target, 'utf8') !== text) {
   console.error('docs/versions.md is not what the tests show: run scripts/versions-table.mjs with this report')
   process.exit(1)

@@ -63,7 +63,7 @@ afterAll(async () => {
   removeScratch(dir)
 })
 
-describe('0-RTT between processes', () => {
+describe('mechanism: 0-RTT between processes', () => {
   it('works with every gateway that shares the secrets, over restarts of both ends, and with none other', async () => {
     const a = await gateway('a.yaml', 'shared')
     const first = await fetchJson(a, '/', ...cache())

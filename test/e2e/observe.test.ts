@@ -43,7 +43,7 @@ const fetchArgs = (to: number): string[] => [
   'fetch', 'https://localhost/big.bin', '--connect', `127.0.0.1:${to}`, '--ca', join(dir, 'certs/ca.pem')
 ]
 
-describe('serve and fetch', () => {
+describe('mechanism: key log and traces between processes', () => {
   it.each(supportedVersions.map(({ label }) => label))('%s: keys of either side decrypt a capture', async (version) => {
     const recorder = await Recorder.start(port)
     const keys = join(dir, `${version}.keys`)
@@ -108,7 +108,7 @@ describe('serve and fetch', () => {
   })
 })
 
-describe('gateway and forward', () => {
+describe('mechanism: traces of trouble alone', () => {
   it('trace trouble alone where their configuration says so', async () => {
     const gatewayYaml = 'keylog: gateway.keys\nqlog: { dir: gateway-qlog, when: trouble }\n'
     const traces = join(dir, 'forward-qlog')

@@ -204,7 +204,7 @@ describe.skipIf(problem !== undefined)(`${active.length} of ${goVersions.length}
   })
 })
 
-describe.skipIf(problem !== undefined).each(active)('our client and the server of the peer, %s', (label) => {
+describe.skipIf(problem !== undefined).each(active)('mechanism: our client and a live server: %s', (label) => {
   let server: GoServer
 
   beforeAll(async () => {
@@ -283,7 +283,7 @@ class DigestSession extends QuicSpdyServerSession {
   }
 }
 
-describe.skipIf(problem !== undefined).each(active)('the client of the peer and our server, %s', (label) => {
+describe.skipIf(problem !== undefined).each(active)('mechanism: a live client and our server: %s', (label) => {
   let server: { program: Program; port: number }
   let trust: GoTrust
 

@@ -54,7 +54,7 @@ describe('mechanism: congestion control by COPT', () => {
   })
 })
 
-describe('BBR', () => {
+describe('mechanism: BBR', () => {
   const transport = { connectionOptions: ['TBBR'], streamWindow: 2_000_000, connectionWindow: 3_000_000 }
 
   scenario('uses a link without losing anything to its queue, and keeps the queue short', 2, (seed) => {
@@ -104,7 +104,7 @@ describe('BBR', () => {
   })
 })
 
-describe('NCON', () => {
+describe('mechanism: N-connection emulation', () => {
   scenario('sends eight streams over a bad path as one to five connections', 1, (seed) => {
     const transport = { connectionOptions: ['NCON'] }
     const exchanges = Array.from({ length: 8 }, (_, i) => ({ up: 20_000, down: 100_000, seed: seed + i }))

@@ -184,7 +184,7 @@ for (const version of supportedVersions) {
     })
   })
 
-  describe(`mechanism: ${version.traits.longHeaders ? 'stateless' : 'public'} reset`, () => {
+  describe(version.traits.longHeaders ? 'mechanism: stateless reset' : 'mechanism: public reset', () => {
     const resets = !version.traits.longHeaders || version.traits.statelessReset
 
     if (resets) {

@@ -16,7 +16,9 @@ function framesOf({ plaintext, version, packetNumber, header }: OpenedRecording)
   return log.frames
 }
 
-describe.each(caseNames(name => /-v3[23]-/.test(name)))('%s', name => {
+const cases = caseNames(name => /-v3[23]-/.test(name)).map(name => [`Q0${/-v(3[23])-/.exec(name)![1]}`, name] as const)
+
+describe.each(cases)('mechanism: entropy: %s, %s', (_version, name) => {
   it('has the hashes that follow from the packets', () => {
     const sent = [new SentEntropy(), new SentEntropy()]
     let acks = 0

@@ -105,7 +105,7 @@ describe('mechanism: HTTP of recorded connections', () => {
   }
 })
 
-describe('recorded push, resets and GOAWAY', () => {
+describe('mechanism: push, resets and GOAWAY of recorded connections', () => {
   it('Q035 and Q036: promises name the request that asks for them, and claimed pushes are acknowledged by a reset', () => {
     for (const name of ['chromium56-v36-push', 'chromium56-v35-push-claimed']) {
       const recorded = loadCase(name)

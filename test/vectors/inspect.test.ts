@@ -5,7 +5,12 @@ import { describe, expect, it } from 'vitest'
 import { inspectCapture } from '../../src/inspect/inspect-capture.js'
 import { caseDirectory, caseNames, loadCase } from '../helpers/vectors.js'
 
-describe.each(caseNames())('%s', name => {
+const cases = caseNames().map(name => {
+  const versions = loadCase(name).info.connections.map(connection => connection.version ?? 'no version')
+  return [[...new Set(versions)].join(' and '), name] as const
+})
+
+describe.each(cases)('mechanism: inspection of recordings: %s, %s', (_versions, name) => {
   const { info, datagrams } = loadCase(name)
 
   it('carries the requests and responses of its case.json', async () => {

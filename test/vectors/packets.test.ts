@@ -108,7 +108,12 @@ function headerLevel({ form, level, header }: OpenedRecording): EncryptionLevel 
   return header.nonceOffset < 0 ? EncryptionLevel.None : EncryptionLevel.Initial
 }
 
-describe.each(caseNames())('%s', name => {
+const cases = caseNames().map(name => {
+  const versions = loadCase(name).info.connections.map(connection => connection.version ?? 'no version')
+  return [[...new Set(versions)].join(' and '), name] as const
+})
+
+describe.each(cases)('mechanism: packets of recorded connections: %s, %s', (_versions, name) => {
   const recorded = loadCase(name)
   const opened = openCase(recorded)
 
@@ -158,7 +163,7 @@ describe('packets that have no protection', () => {
   })
 })
 
-describe('the key schedule', () => {
+describe('mechanism: key schedule of recorded connections', () => {
   const hex = (text: string): Buffer => Buffer.from(text, 'hex')
   const text = (bytes: Uint8Array | undefined): string => Buffer.from(bytes ?? []).toString('hex')
   const recorded = caseNames()

@@ -27,7 +27,7 @@ it('a packet counts with its bit at the place of its number', () => {
   expect(packetEntropy(5, false)).toBe(0)
 })
 
-describe('SentEntropy', () => {
+describe('mechanism: entropy', () => {
   function sent(list: readonly boolean[]): SentEntropy {
     const entropy = new SentEntropy()
     list.forEach((bit, i) => entropy.record(i + 1, bit))
@@ -78,7 +78,7 @@ describe('SentEntropy', () => {
   })
 })
 
-describe('ReceivedEntropy', () => {
+describe('mechanism: entropy', () => {
   const shuffled = bits.chain(list =>
     fc.tuple(fc.constant(list), fc.shuffledSubarray(list.map((_, i) => i + 1), { minLength: 1 }))
   )

@@ -39,7 +39,7 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(directory, { recursive: true, force: true }))
 
-describe('docs/write-a-quic-program.md', () => {
+describe('mechanism: programs of the tutorial', () => {
   it('shows TypeScript that compiles', () => {
     const { config } = ts.readConfigFile('tsconfig.json', (path) => ts.sys.readFile(path)) as { config: object }
     const { options } = ts.parseJsonConfigFileContent(config, ts.sys, process.cwd())

@@ -23,7 +23,7 @@ describe('the kernel table', () => {
   })
 })
 
-describe('the watch', () => {
+describe('mechanism: kernel drops', () => {
   it('tells what is new, and nothing where nothing is', () => {
     vi.useFakeTimers()
     try {

@@ -57,7 +57,7 @@ function flood(from: DatagramSocket, to: PeerAddress, count: number, size: numbe
   }
 }
 
-describe('a socket of the node engine', () => {
+describe('mechanism: receive budget and packets that are too big', () => {
   it('ends a batch after as many datagrams as one may have, however many wait', async () => {
     const log = new Log()
     const receiver = await socketWith(log)

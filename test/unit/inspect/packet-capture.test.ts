@@ -51,7 +51,7 @@ function keyLog(name: string): string {
 
 const failure = (path: string, options?: InspectOptions): Promise<unknown> => inspectCapture(path, options).catch((e: unknown) => e)
 
-describe('a capture file with a key log', () => {
+describe('mechanism: inspection of captures', () => {
   const cases = caseNames().filter((name) => loadCase(name).info.connections.some(({ keys }) => keys.length > 0))
 
   it.each(cases)('says of %s what was recorded', async (name) => {
@@ -190,7 +190,7 @@ describe('what a capture holds besides', () => {
   })
 })
 
-describe('without keys', () => {
+describe('mechanism: inspection without keys', () => {
   it.each(['chromium56-v32-get-1k', 'chromium56-v36-get-1k', 'quicgo-v0.10.2-q043-get-1k', 'lsquic-4.9.3-q050-get1k'])(
     'the hellos of %s can be read',
     async (name) => {

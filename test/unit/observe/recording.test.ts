@@ -81,7 +81,7 @@ describe('EventRing', () => {
   })
 })
 
-describe('TroubleSink', () => {
+describe('mechanism: traces of trouble alone', () => {
   const slow = { handshake: 1000, rtt: 500, loss: 10 }
   const good = new QuicError(QuicErrorCode.PEER_GOING_AWAY, 'bye')
   const idle = new QuicError(QuicErrorCode.NETWORK_IDLE_TIMEOUT, 'silence')

@@ -72,7 +72,7 @@ function inProbeBandwidth(random = 0): Link {
   return link
 }
 
-describe('BbrSender', () => {
+describe('mechanism: BBR', () => {
   it('begins with the initial window, paced at 2.885 times that in the assumed round trip', () => {
     const link = new Link()
     expect(link.sender.congestionWindow).toBe(10 * MSS)

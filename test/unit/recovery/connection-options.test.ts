@@ -43,7 +43,7 @@ function measure(f: RecoveryFixture, ms: number): RecoveryFixture {
   return f
 }
 
-describe('congestion control by connection option', () => {
+describe('mechanism: congestion control by COPT', () => {
   it.each([
     [[], 'cubic'],
     [['TBBR'], 'bbr'],
@@ -108,7 +108,7 @@ describe('congestion control by connection option', () => {
   })
 })
 
-describe('timers by connection option', () => {
+describe('mechanism: loss detection and timers by COPT', () => {
   it.each([
     ['server', server],
     ['client', client]
@@ -213,7 +213,7 @@ describe('UNDO', () => {
   })
 })
 
-describe('loss detection by connection option', () => {
+describe('mechanism: loss detection and timers by COPT', () => {
   it('TIME: only time makes a packet lost, 1.25 round trips after it was sent', () => {
     const f = measure(server('TIME'), 100)
     const start = f.now

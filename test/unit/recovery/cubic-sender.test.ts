@@ -11,7 +11,7 @@ function list(...numbers: number[]): PacketList {
   return packets
 }
 
-describe('CubicSender', () => {
+describe('mechanism: CUBIC and Reno', () => {
   it('begins with 32 segments and adds one for each ack in slow start', () => {
     const flow = Flow.of()
     expect(flow.sender.congestionWindow).toBe(32 * MSS)
@@ -164,7 +164,7 @@ describe('CubicSender', () => {
   })
 })
 
-describe('Cubic', () => {
+describe('mechanism: CUBIC and Reno', () => {
   it('emulates two connections: beta 0.85, alpha 3·4·0.15/1.85', () => {
     const cubic = new Cubic()
     expect(cubic.beta).toBeCloseTo(0.85)

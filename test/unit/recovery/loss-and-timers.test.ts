@@ -13,7 +13,7 @@ function measured(ms: number, options = {}): RecoveryFixture {
   return f
 }
 
-describe('loss detection', () => {
+describe('mechanism: loss detection by number, by time and at the end of a burst', () => {
   it('declares a packet lost when one sent three later is acknowledged', () => {
     const f = measured(50)
     f.sendMany(6)
@@ -173,7 +173,7 @@ describe('acknowledgements', () => {
   })
 })
 
-describe('timers', () => {
+describe('mechanism: tail loss probes and retransmission timeouts', () => {
   it('handshake: 1.5 round trips, doubling, and all handshake data again', () => {
     const f = new RecoveryFixture()
     const unconfirmed = new RecoveryFixture()

@@ -23,7 +23,7 @@ function sendAll(f: ReturnType<typeof flow>, now: number): number {
   return sent
 }
 
-describe('Pacer', () => {
+describe('mechanism: pacing', () => {
   it('lets ten packets go at once after a pause, then spreads the rest over half a round trip', () => {
     const f = flow(100)
     let now = 7_000_000

@@ -3,7 +3,7 @@ import { ProportionalRateReduction } from '../../../src/quic/recovery/prr.js'
 
 const MSS = 1460
 
-describe('ProportionalRateReduction', () => {
+describe('mechanism: proportional rate reduction', () => {
   it('halves the rate while more is in flight than the window: every second ack lets a packet go', () => {
     const prr = new ProportionalRateReduction()
     const window = 50 * MSS

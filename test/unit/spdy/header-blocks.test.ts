@@ -7,7 +7,7 @@ import { codeOf } from '../../helpers/session-fixture.js'
 import { drain, give, streamFrame } from '../../helpers/session-pipe.js'
 import { openMessage, Peer, REQUEST, resets, RESPONSE, spdyClient, spdyServer } from '../../helpers/spdy-fixture.js'
 
-describe('bad header blocks', () => {
+describe('mechanism: header limits', () => {
   it.each([
     ['frames that are not allowed', Uint8Array.of(0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8)],
     ['bad HPACK', writeHeadersFrames(5, Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0xff, 0xff), true, 3)],

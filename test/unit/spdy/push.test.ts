@@ -118,7 +118,7 @@ describe('mechanism: server push', () => {
   }
 })
 
-describe('a server that pushes', () => {
+describe('mechanism: server push', () => {
   it('respects SETTINGS ENABLE_PUSH 0, which a client that disables push sends first', () => {
     const { first, pipe, ids, a } = pushingPair(['/a.css'], {}, { client: { push: 'disable' } })
     pipe.run(() => first.closed)
@@ -220,7 +220,7 @@ function promised(options = {}) {
   return { connection, session, request, peer: new Peer(connection, false) }
 }
 
-describe('a client with promises', () => {
+describe('mechanism: server push', () => {
   const refusals: [string, HeaderList, number][] = [
     ['another method', [[':method', 'POST'], ...get('/x').slice(1)], Rst.INVALID_PROMISE_METHOD],
     ['no path', get('/x').slice(0, 3), Rst.INVALID_PROMISE_URL],

@@ -6,7 +6,7 @@ import { bytes, codeOf } from '../../helpers/session-fixture.js'
 import { drain, give, streamFrame } from '../../helpers/session-pipe.js'
 import { openMessage, Peer, REQUEST, resets, RESPONSE, spdyClient } from '../../helpers/spdy-fixture.js'
 
-describe('trailers', () => {
+describe('mechanism: trailers', () => {
   function withResponse(...body: string[]) {
     const { connection, session } = spdyClient()
     const stream = openMessage(session)

@@ -25,7 +25,7 @@ function receive(controller: QuicFlowController, bytes: number): void {
   controller.addConsumed(bytes)
 }
 
-describe('QuicFlowController', () => {
+describe('mechanism: flow control', () => {
   it('opens the window when less than half of it is left', () => {
     const controller = new QuicFlowController(5, 0, 1000, false, frames, clock)
     receive(controller, 500)

@@ -15,7 +15,7 @@ import {
   type PipeFrame
 } from '../../helpers/session-pipe.js'
 
-describe('flow control', () => {
+describe('mechanism: flow control', () => {
   it('holds the peer to the stream window and to the connection window', () => {
     const stream = server({}, { streamWindow: 20_000 })
     give(stream.connection, streamFrame(5, 0, bytes(20_000)))

@@ -4,7 +4,7 @@ import { SentFrameKind } from '../../../src/quic/recovery/sent-frame.js'
 import { bytes, client, codeOf, kinds, pair, server, TestStream } from '../../helpers/session-fixture.js'
 import { drain, give, rstFrame, streamFrame } from '../../helpers/session-pipe.js'
 
-describe('ids and limits', () => {
+describe('mechanism: stream limits', () => {
   it('opens peer streams on their first frame, in any order', () => {
     const { connection, session } = server()
     give(connection, streamFrame(9, 0, 'late'))

@@ -29,7 +29,7 @@ function write(scheduler: WriteScheduler<Stub>, steps: number, bytes: number): s
   return order
 }
 
-describe('WriteScheduler', () => {
+describe('mechanism: priorities', () => {
   it('prefers the headers stream, then empty FINs, then lower priority numbers', () => {
     const scheduler = new WriteScheduler<Stub>()
     const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((name) => new Stub(name)) as [Stub, Stub, Stub, Stub]

@@ -125,7 +125,7 @@ class Server {
   }
 }
 
-describe('datagrams of no connection', () => {
+describe('mechanism: time-wait list', () => {
   it.each(['chromium56-probe-vn', 'chromium56-probe-public-reset'])('%s: are answered as the reference answered', (name) => {
     const { info, datagrams } = loadCase(name)
     const server = new Server(info.serverVersions!.map((label) => versionByLabel(label)!))
@@ -178,7 +178,7 @@ describe('datagrams of no connection', () => {
   })
 })
 
-describe('new connections', () => {
+describe('mechanism: session budget', () => {
   it('are no more than 16 in one turn; the others wait for theirs, in order', () => {
     const server = new Server()
     for (let i = 0; i < 40; i++) server.take(hello(idOf(i)))
@@ -229,7 +229,7 @@ describe('new connections', () => {
   })
 })
 
-describe('BufferedPacketStore', () => {
+describe('mechanism: early packets', () => {
   const add = (store: BufferedPacketStore, id: number, chlo = false): boolean =>
     store.add(0, idOf(id), q036, from, Uint8Array.of(id), chlo)
 

@@ -16,7 +16,7 @@ function probesOf(mtu: MtuDiscovery, packets: number, from = 0): number[] {
   return probes
 }
 
-describe('MTU discovery', () => {
+describe('mechanism: MTU discovery', () => {
   it('looks for 1450 or 1430 bytes', () => {
     expect([MTU_TARGET_HIGH, MTU_TARGET_LOW, SAFE_PACKET_LENGTH]).toEqual([1450, 1430, 1200])
   })

@@ -22,7 +22,7 @@ describe('the change between two addresses', () => {
   })
 })
 
-describe('migration', () => {
+describe('mechanism: NAT rebinding', () => {
   it('waits for an acknowledgement of something sent after the move', () => {
     const migration = new PathMigration()
     expect(migration.mayStart(false)).toBe(true)

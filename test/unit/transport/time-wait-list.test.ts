@@ -4,7 +4,7 @@ import { TimeWaitList } from '../../../src/quic/transport/time-wait-list.js'
 
 const id = (n: number): ConnectionId => ConnectionId.read(Uint8Array.of(n, 0, 0, 0, 0, 0, 0, 1))
 
-describe('TimeWaitList', () => {
+describe('mechanism: time-wait list', () => {
   it('answers the 1st, 2nd, 4th, 8th … packet and no other', () => {
     const list = new TimeWaitList()
     const termination = [Uint8Array.of(1, 2, 3)]
