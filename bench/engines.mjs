@@ -16,17 +16,17 @@ export function findEngines() {
   })
 }
 
+/** A program that is told to use an engine refuses to start without it, and says which it uses. */
 function whyMissing(name, env) {
-  let said
   try {
     const options = { env: { ...process.env, ...env }, encoding: 'utf8', stdio: 'pipe' }
-    said = execFileSync(process.execPath, [cli, '--version', '--verbose'], options)
+    const said = execFileSync(process.execPath, [cli, '--version', '--verbose'], options)
+    const told = said.split('\n').some((line) => /\bengine\b/i.test(line) && line.includes(name))
+    return told ? undefined : `this build has no ${name} engine`
   } catch (error) {
-    said = `${error.stdout ?? ''}${error.stderr ?? ''}`
+    const reason = `${error.stderr}`.split('\n').find((line) => /\bengine\b/i.test(line))
+    return reason?.trim() ?? `this build has no ${name} engine`
   }
-  if (new RegExp(`^engine:? ${name}\\b`, 'im').test(said)) return undefined
-  const reason = said.split('\n').find((line) => /engine/i.test(line))
-  return reason?.trim() ?? `this build has no ${name} engine`
 }
 
 /** One side for each engine: `make` is called for those that can be loaded, the others say what is missing. */

@@ -5,14 +5,14 @@ import { summarizeSide } from './report.mjs'
  * Measures a case. Its sides take turns, the order changing, so that what drifts hits all of them. Round 0 is thrown
  * away: it warms caches and compilers up.
  * @param {object} one what a benchmark's `cases` yielded: README.md
- * @param {number} rounds
+ * @param {{ rounds: number, quick?: boolean }} options `quick`: there is no round 0
  * @param {(text: string) => void} say is told of each round
  */
-export async function measure(one, rounds, say) {
+export async function measure(one, { rounds, quick = false }, say) {
   const sides = one.sides.filter((side) => side.missing === undefined)
   const collected = sides.map(() => [])
   const last = Math.min(rounds, one.rounds ?? rounds)
-  for (let round = one.warmUp === false ? 1 : 0; round <= last; round++) {
+  for (let round = quick || one.warmUp === false ? 1 : 0; round <= last; round++) {
     const results = await (one.together === true ? allAtOnce : inTurns)(sides, round)
     if (round > 0) results.forEach((result, i) => collected[i].push(result))
     say(`${one.name}: round ${round} of ${last}`)

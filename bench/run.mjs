@@ -63,7 +63,7 @@ async function run(options, modules) {
     const context = { directory, certificates, engines, size: sizes.get(name), pin: options.pin, quick: options.quick }
     for await (const one of module.cases(context)) {
       try {
-        const result = { ...(await measure(one, options.rounds, say)), scenario: name }
+        const result = { ...(await measure(one, options, say)), scenario: name }
         report.cases.push(result)
         console.log(`\n${caseTable(result)}`)
       } finally {

@@ -83,7 +83,7 @@ export class Lane {
   async set({ rttMs, loss, mbit, queueMs, seed }) {
     this.settings = (this.settings ?? 0) + 1
     this.link.stdin.write(`${rttMs / 2} ${loss} ${mbit} ${queueMs} ${seed}\n`)
-    await ready(this.link, new RegExp(`(?:"set"[^]*?){${this.settings}}`))
+    await ready(this.link, `"line":${this.settings}}`)
   }
 
   /** Ends the path and removes the namespaces; the programs in them have to be ended before. */

@@ -114,7 +114,7 @@ func runLink(args []string) error {
 	go back.carry(second, first)
 	printJSON(map[string]interface{}{"event": "ready"})
 	lines := bufio.NewScanner(os.Stdin)
-	for lines.Scan() {
+	for count := 1; lines.Scan(); count++ {
 		var delayMS, loss, megabits, queueMS float64
 		var seed int64
 		if _, err := fmt.Sscan(lines.Text(), &delayMS, &loss, &megabits, &queueMS, &seed); err != nil {
@@ -128,7 +128,7 @@ func runLink(args []string) error {
 		}
 		there.set(p, 2*seed)
 		back.set(p, 2*seed+1)
-		printJSON(map[string]interface{}{"event": "set", "seed": seed})
+		printJSON(map[string]interface{}{"event": "set", "line": count})
 	}
 	return nil
 }
