@@ -83,6 +83,8 @@ const handshakeSchema = z
       .describe('with secrets of an earlier run: make clients wait until what that run accepted has passed the window, or trust that nobody repeats it'),
     statelessRejects: z.boolean().default(true)
       .describe('answer first hellos of clients that ask for it without keeping a connection'),
+    servingRegion: z.string().max(64).default('')
+      .describe('where this gateway stands; those that share secrets and a region begin connections with the bandwidth that another one found'),
     commonCertificates: oneOrMore(z.string().min(1)).optional()
       .describe('PEM files, or directories of such, that clients have too, so that certificates in them need not be sent: each file is a set')
   })

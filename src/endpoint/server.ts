@@ -53,6 +53,8 @@ export interface QuicServerOptions {
   earlyData?: EarlyDataPolicy
   /** Whether clients that ask for it (COPT SREJ) are rejected without a connection (default true). */
   statelessRejects?: boolean
+  /** Where it stands: servers of one region use what the others found of the path to a client (COPT BWRE, BWMX). */
+  servingRegion?: string | undefined
   /** In the order of version negotiation; all supported ones, newest first, if missing. */
   versions?: readonly QuicVersion[]
   transport?: TransportOptions
@@ -98,7 +100,8 @@ export class QuicServer {
       config: configProposal('server', o.transport ?? {}),
       resetToken,
       earlyData,
-      statelessRejects
+      statelessRejects,
+      servingRegion: o.servingRegion
     })
     const wake = (): void => this.driver.wake()
     this.dispatcher = new QuicDispatcher({

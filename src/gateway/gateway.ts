@@ -153,6 +153,7 @@ export class Gateway {
         secrets: keeper.current,
         earlyData: { accept: this.config.handshake.earlyData, nonces },
         statelessRejects: this.config.handshake.statelessRejects,
+        servingRegion: this.config.handshake.servingRegion,
         versions: listener.versions,
         transport,
         createSession: (connection) => new GatewaySession(connection, options, this.context, stopping),

@@ -5,6 +5,7 @@ import type { ConnectionId } from '../connection-id.js'
 import type { AeadProvider, HeaderProtector, PacketOpener, PacketSealer } from '../crypto/protection.js'
 import type { EncryptionLevel, PeerAddress, QuicHelper } from '../types.js'
 import type { QuicVersion } from '../wire/versions/version.js'
+import type { CachedNetworkParameters } from './cached-network-parameters.js'
 import type { LevelKeys } from './level-keys.js'
 import type { NegotiatedConfig } from './negotiated-config.js'
 
@@ -109,9 +110,10 @@ export interface CryptoHandshake {
   onForwardSecurePacket(): void
   /**
    * Server: tells the client what its next connection may begin with (SCUP).
+   * @param network what this one has found of the path, for the token; what it found before if missing
    * @returns whether it could: not before the handshake is confirmed
    */
-  sendConfigUpdate(): boolean
+  sendConfigUpdate(network?: CachedNetworkParameters): boolean
   /** Client: the connection goes on in another version, in which everything unacknowledged is sent again. */
   onVersionNegotiated(): void
   /** Client: initial keys are installed. Server: SHLO queued. */

@@ -1,6 +1,9 @@
 /**
  * The limits that hold on a connection once both hellos have been processed (quic_config.h, §4.10 of the protocol notes).
  */
+import type { CachedNetworkParameters } from './cached-network-parameters.js'
+
+/** See the file comment. */
 export interface NegotiatedConfig {
   /** Idle timeout in seconds, the smaller of both proposals. */
   idleTimeoutSeconds: number
@@ -24,6 +27,8 @@ export interface NegotiatedConfig {
   omitConnectionId: boolean
   /** Connection options the peer sent, four-character tags. */
   connectionOptions: readonly string[]
+  /** Server: what an earlier connection of the client found of the path, by the token it showed. */
+  previousNetwork?: CachedNetworkParameters | undefined
   /** Whether forced head-of-line blocking was asked for. */
   forceHolBlocking: boolean
 }

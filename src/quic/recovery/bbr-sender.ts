@@ -94,8 +94,7 @@ export class BbrSender implements CongestionController {
     return false
   }
 
-  /** The path's bandwidth as far as is known, bytes a microsecond. */
-  get bandwidth(): number {
+  get bandwidthEstimate(): number {
     return this.maxBandwidth.best
   }
 
@@ -109,6 +108,9 @@ export class BbrSender implements CongestionController {
 
   /** The initial window is the reference's for all connections: IWxx and the rest concern the TCP-like senders. */
   applyOptions(_options: ControllerOptions): void {}
+
+  /** Nothing: the model finds out anew, within a few round trips. */
+  resume(_bandwidth: number, _rtt: Micros): void {}
 
   /** One connection is one flow to this model. */
   setEmulatedConnections(_count: number): void {}
@@ -162,7 +164,7 @@ export class BbrSender implements CongestionController {
     if (roundStarts && !this.atFullBandwidth) this.checkFullBandwidth()
     this.leaveStartupOrDrain(now)
     this.enterOrLeaveProbeRtt(now, roundStarts, minRttExpired)
-    if (this.bandwidth > 0) this.rate = this.pacingGain * this.bandwidth
+    if (this.bandwidthEstimate > 0) this.rate = this.pacingGain * this.bandwidthEstimate
     this.updateWindow(this.sampler.totalBytesAcked - ackedBefore)
     this.sampler.removeObsolete(this.flight.leastUnacked)
   }
@@ -173,7 +175,7 @@ export class BbrSender implements CongestionController {
 
   /** `gain` times what the path holds without a queue, bytes. */
   private targetWindow(gain: number): number {
-    const product = gain * Math.floor(this.currentMinRtt * this.bandwidth)
+    const product = gain * Math.floor(this.currentMinRtt * this.bandwidthEstimate)
     return Math.max(Math.floor(product > 0 ? product : gain * this.initialWindow), MIN_WINDOW)
   }
 
@@ -191,7 +193,7 @@ export class BbrSender implements CongestionController {
       const sample = this.sampler.onPacketAcked(now, acked.numbers[i]!)
       this.lastSampleApplicationLimited = sample.applicationLimited
       if (sample.rtt > 0 && sample.rtt < sampleRtt) sampleRtt = sample.rtt
-      if (!sample.applicationLimited || sample.bandwidth > this.bandwidth) {
+      if (!sample.applicationLimited || sample.bandwidth > this.bandwidthEstimate) {
         this.maxBandwidth.update(sample.bandwidth, this.roundCount)
       }
     }
@@ -218,8 +220,8 @@ export class BbrSender implements CongestionController {
 
   private checkFullBandwidth(): void {
     if (this.lastSampleApplicationLimited) return
-    if (this.bandwidth >= this.bandwidthAtLastRound * STARTUP_GROWTH) {
-      this.bandwidthAtLastRound = this.bandwidth
+    if (this.bandwidthEstimate >= this.bandwidthAtLastRound * STARTUP_GROWTH) {
+      this.bandwidthAtLastRound = this.bandwidthEstimate
       this.roundsWithoutGrowth = 0
       return
     }

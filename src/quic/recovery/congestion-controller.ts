@@ -13,6 +13,9 @@ export const INITIAL_WINDOW_PACKETS = 32
 /** The largest window, segments (quic_protocol.h, kDefaultMaxCongestionWindowPackets). */
 export const MAX_WINDOW_PACKETS = 2000
 
+/** The largest window to begin with because an earlier connection had one, segments (tcp_cubic_sender_base.h). */
+export const MAX_RESUMPTION_WINDOW_PACKETS = 200
+
 /** What an algorithm may see of the packets under way. */
 export interface Flight {
   readonly bytesInFlight: number
@@ -49,6 +52,8 @@ export interface CongestionController {
   readonly slowStartThreshold: number
   readonly inSlowStart: boolean
   readonly inRecovery: boolean
+  /** What the path seems to carry, bytes per microsecond; 0 before the first RTT sample. */
+  readonly bandwidthEstimate: number
   /**
    * A congestion-controlled packet goes out.
    * @param bytes its UDP payload
@@ -69,6 +74,12 @@ export interface CongestionController {
   onApplicationLimited(bytesInFlight: number): void
   /** The path is another one. */
   onPathChanged(): void
+  /**
+   * The path is the one of an earlier connection.
+   * @param bandwidth what that one found, bytes per second
+   * @param rtt its least round-trip time
+   */
+  resume(bandwidth: number, rtt: Micros): void
   canSend(bytesInFlight: number): boolean
   /** Bytes per microsecond at which packets should leave. */
   pacingRate(bytesInFlight: number): number

@@ -5,7 +5,12 @@
  */
 import type { Micros } from '../types.js'
 import type { CongestionController, ControllerOptions } from './congestion-controller.js'
-import { INITIAL_WINDOW_PACKETS, MAX_SEGMENT_SIZE, MAX_WINDOW_PACKETS } from './congestion-controller.js'
+import {
+  INITIAL_WINDOW_PACKETS,
+  MAX_RESUMPTION_WINDOW_PACKETS,
+  MAX_SEGMENT_SIZE,
+  MAX_WINDOW_PACKETS
+} from './congestion-controller.js'
 import { Cubic, type WindowCurve } from './cubic.js'
 import { HybridSlowStart } from './hybrid-slow-start.js'
 import { PacketCubic } from './packet-cubic.js'
@@ -71,6 +76,16 @@ export class CubicSender implements CongestionController {
 
   get inRecovery(): boolean {
     return this.largestAcked <= this.largestSentAtCutback && this.largestAcked !== 0
+  }
+
+  get bandwidthEstimate(): number {
+    return this.rtt.smoothed === 0 ? 0 : this.congestionWindow / this.rtt.smoothed
+  }
+
+  /** The window that keeps such a path busy, within limits (SetCongestionWindowFromBandwidthAndRtt). */
+  resume(bandwidth: number, rtt: Micros): void {
+    const window = Math.min(this.wholeUnits((bandwidth * rtt) / 1e6), MAX_RESUMPTION_WINDOW_PACKETS * MAX_SEGMENT_SIZE)
+    this.congestionWindow = Math.max(this.minWindow, window)
   }
 
   /** The initial window is for now only: another path begins with the default again, as in the reference. */

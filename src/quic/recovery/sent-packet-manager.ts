@@ -26,6 +26,7 @@ import { RetransmissionTimer, TimeoutMode } from './retransmission-timer.js'
 import { RttStats } from './rtt-stats.js'
 import type { FrameFateListener, SentFrame, SentFramePool } from './sent-frame.js'
 import { SentPacketMap } from './sent-packet-map.js'
+import type { SustainedBandwidthRecorder } from './sustained-bandwidth.js'
 
 const RTO_PACKETS = 2
 /** The reference's limit on what one side keeps about packets (quic_protocol.h, kMaxTrackedPackets). */
@@ -74,6 +75,8 @@ export class SentPacketManager {
   probeWantsNewData = false
   /** Whether {@link setOpenStreams} makes a difference (COPT NCON). */
   emulatesStreams = false
+  /** Notes the bandwidth after every acknowledgement, where somebody wants to know it. */
+  bandwidthRecorder: SustainedBandwidthRecorder | undefined
   private readonly perspective: Perspective
   private readonly map: SentPacketMap
   private readonly pacer: Pacer
@@ -220,6 +223,7 @@ export class SentPacketManager {
     // What a timeout has resent already is no new sign of congestion.
     if (this.timer.rtoCount > 0 && !this.newRto) this.lost.clear()
     this.notifyController(now, rttUpdated, priorInFlight)
+    this.bandwidthRecorder?.record(now, this.controller, this.rtt)
     if (rttUpdated) this.onProgress()
     if (this.undo) this.requeuer.undoLosses(this.walk.largestNewlyAcked, listener)
     const lowestAcked = ack.rangeCount > 0 ? ack.ranges[2 * ack.rangeCount - 2]! : Infinity
@@ -302,6 +306,12 @@ export class SentPacketManager {
     const server = this.perspective === Perspective.Server
     this.applyClientOptions(server ? received : (this.options.sentOptions ?? []))
     if (server) this.controller.applyOptions(requestedControllerOptions(received))
+  }
+
+  /** Begins as fast as an earlier connection on this path was: see {@link CongestionController.resume}. */
+  resume(bandwidth: number, rtt: Micros): void {
+    this.rtt.setInitial(rtt)
+    this.controller.resume(bandwidth, rtt)
   }
 
   /** COPT NCON: this many streams are open, and the connection behaves like as many TCP connections, up to five. */

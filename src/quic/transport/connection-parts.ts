@@ -9,6 +9,7 @@ import { Perspective } from '../types.js'
 import type { CleartextContext, QuicVersion } from '../wire/versions/version.js'
 import { ConnectionEntropy } from './acks/connection-entropy.js'
 import { ReceivedPacketManager } from './acks/received-packet-manager.js'
+import type { BandwidthResumption } from './bandwidth-resumption.js'
 import { ConnectionHandshakeHost, type HandshakenConnection } from './connection-handshake-host.js'
 import { ConnectionPath } from './connection-path.js'
 import { ConnectionTimers, type TimedConnection } from './connection-timers.js'
@@ -49,6 +50,8 @@ export class ConnectionParts {
   readonly intake: DatagramIntake
   readonly timers: ConnectionTimers
   readonly handshake: CryptoHandshake
+  /** Server: what the client asked for by COPT BWRE or BWMX. */
+  resumption: BandwidthResumption | undefined
   private version: QuicVersion
 
   /** @param packetLength what packets begin with, bytes; as the options say if missing */

@@ -5,12 +5,14 @@
 import { ConnectionId } from '../connection-id.js'
 import type { AeadProvider } from '../crypto/protection.js'
 import { QuicError, QuicErrorCode } from '../errors.js'
+import type { CachedNetworkParameters } from '../handshake/cached-network-parameters.js'
 import type { HandshakeDescription } from '../handshake/handshake.js'
 import type { NegotiatedConfig } from '../handshake/negotiated-config.js'
 import type { CongestionController } from '../recovery/congestion-controller.js'
 import { SentFramePool } from '../recovery/sent-frame.js'
 import { EncryptionLevel, Perspective, sameAddress, type Micros, type PeerAddress, type QuicHelper } from '../types.js'
 import type { QuicVersion } from '../wire/versions/version.js'
+import { BandwidthResumption, type ResumedConnection } from './bandwidth-resumption.js'
 import { ConnectionParts, type PartsOwner } from './connection-parts.js'
 import type { ConnectionVisitor } from './connection-visitor.js'
 import { Liveness } from './liveness.js'
@@ -28,7 +30,7 @@ export {
 } from './quic-connection-options.js'
 
 /** A Google QUIC connection. Runs by itself as a client's {@link QuicEndpoint}; servers run it under a dispatcher. */
-export class QuicConnection implements SessionConnection, QuicEndpoint, PartsOwner {
+export class QuicConnection implements SessionConnection, QuicEndpoint, PartsOwner, ResumedConnection {
   readonly perspective: Perspective
   /** A server that rejects statelessly has its client go on with another one. */
   connectionId: ConnectionId
@@ -154,6 +156,14 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, PartsOwn
    */
   sendConfigUpdate(): boolean {
     return this.connected && this.parts.handshake.sendConfigUpdate()
+  }
+
+  sendEstimate(network: CachedNetworkParameters): boolean {
+    return this.parts.handshake.sendConfigUpdate(network)
+  }
+
+  hasDataToSend(): boolean {
+    return this.parts.sender.wantsToSend()
   }
 
   wake(): void {
@@ -289,7 +299,10 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, PartsOwn
     parts.sender.omitConnectionId = config.omitConnectionId
     this.liveness.onIdleTimeoutNegotiated(config.idleTimeoutSeconds)
     parts.sentPackets.onConfigNegotiated(config)
-    if (this.perspective === Perspective.Server) parts.applyClientOptions(config.connectionOptions)
+    if (this.perspective === Perspective.Server) {
+      parts.applyClientOptions(config.connectionOptions)
+      parts.resumption = BandwidthResumption.begin(this, config, parts.sentPackets, () => this.helper.wallSeconds())
+    }
     parts.cryptoSend.raiseLimit(config.peerStreamWindow)
     this.session.onConfigNegotiated(config)
   }

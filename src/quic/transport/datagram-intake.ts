@@ -11,6 +11,7 @@ import { parsePublicReset } from '../wire/public-reset.js'
 import type { QuicVersion } from '../wire/versions/version.js'
 import type { ConnectionEntropy } from './acks/connection-entropy.js'
 import type { ReceivedPacketManager } from './acks/received-packet-manager.js'
+import type { BandwidthResumption } from './bandwidth-resumption.js'
 import type { ConnectionPath } from './connection-path.js'
 import type { ConnectionVisitor } from './connection-visitor.js'
 import type { FrameRouter } from './frame-router.js'
@@ -31,6 +32,7 @@ export interface IntakeParts {
   readonly router: FrameRouter
   readonly path: ConnectionPath
   readonly entropy: ConnectionEntropy | undefined
+  readonly resumption: BandwidthResumption | undefined
 }
 
 /** What a datagram may do to the connection as a whole. */
@@ -157,6 +159,7 @@ export class DatagramIntake {
     if (!sender.sendsStopWaiting) received.dontWaitBefore(sentPackets.largestPeerKnowsAcked)
     else if (router.leastUnacked > 0) received.onStopWaiting(router.leastUnacked, packetNumber)
     path.onAck()
+    this.parts.resumption?.update(now)
     if (this.version.traits.entropy) this.settleEntropy(packetNumber)
   }
 

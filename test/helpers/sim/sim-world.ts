@@ -55,6 +55,8 @@ export interface SimWorldOptions {
   /** The recorded RSA one, if not given. */
   certificates?: readonly CertifiedKey[]
   earlyData?: EarlyDataPolicy
+  /** Where the server stands; a later one may stand elsewhere. */
+  servingRegion?: () => string
   commonCertificates?: CommonCertificateSets
   /** Sees the server's connections. */
   observe?: ObserveConnection | undefined
@@ -177,6 +179,7 @@ export class SimWorld {
       config: configProposal('server', this.o.transport ?? {}),
       resetToken: resetTokens(this.secrets.resetSecret),
       earlyData: this.o.earlyData,
+      servingRegion: this.o.servingRegion?.(),
       commonCertificates: this.o.commonCertificates
     })
   }

@@ -68,7 +68,8 @@ describe('a good configuration', () => {
       earlyDataWindow: 600_000,
       earlyDataEntries: 65_536,
       earlyDataAtStart: 'wait',
-      statelessRejects: true
+      statelessRejects: true,
+      servingRegion: ''
     })
     expect(problems({ ...good, 'g.yaml': withSct })).toEqual([
       expect.stringMatching(/^g\.yaml:3:\d+: cannot read certificate timestamps .*list\.sct: .*leave sct out$/) as string

@@ -64,7 +64,11 @@ const connections = caseNames((name) => !name.includes('probe'))
 const completed = connections.filter(({ connection }) => connection.keys.some((keys) => keys.level === 'forwardSecure'))
 
 /** Tokens of a server whose secret we do not have: the recorded clients really received them. */
-const trustingTokens: SourceAddressTokens = { issue: () => new Uint8Array(30), check: () => undefined }
+const trustingTokens: SourceAddressTokens = {
+  issue: () => new Uint8Array(30),
+  check: () => undefined,
+  networkOf: () => undefined
+}
 
 function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex')

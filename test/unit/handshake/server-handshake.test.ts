@@ -121,7 +121,8 @@ describe('a server rejects, with the reason', () => {
   })
 
   it('a token that cannot be parsed', () => {
-    const odd = { ...tokens, issue: () => random(9), check: () => RejectReason.SOURCE_ADDRESS_TOKEN_PARSE_FAILURE }
+    const check = (): number => RejectReason.SOURCE_ADDRESS_TOKEN_PARSE_FAILURE
+    const odd = { issue: () => random(9), check, networkOf: () => undefined }
     expect(reasonsFor(full(), { tokens: odd })).toEqual([16])
   })
 

@@ -8,6 +8,7 @@ import { ServerNonces } from '../../../src/quic/handshake/server/server-nonce.js
 import { SecretSourceAddressTokens } from '../../../src/quic/handshake/server/source-address-token.js'
 import { hkdf } from '../../../src/quic/crypto/hkdf.js'
 import { HandshakeMessage } from '../../../src/quic/wire/handshake-message.js'
+import type { CachedNetworkParameters } from '../../../src/quic/handshake/cached-network-parameters.js'
 import { RejectReason, Tag, tagName } from '../../../src/quic/wire/tags.js'
 import { seededRandom } from '../../helpers/handshake-fixture.js'
 
@@ -89,6 +90,15 @@ function hexOf(message: HandshakeMessage, tag: number, value: Uint8Array): strin
 }
 
 describe('source-address tokens', () => {
+  const path: CachedNetworkParameters = {
+    servingRegion: '',
+    bandwidth: 1_000_000,
+    minRttMs: 42,
+    inSlowStart: false,
+    maxBandwidth: 2_000_000,
+    maxBandwidthSeconds: 1_275_300_992,
+    seconds: 1_275_300_993
+  }
   const tokens = new SecretSourceAddressTokens(secret, random)
   const token = tokens.issue('192.0.2.1', now)
 
@@ -113,16 +123,21 @@ describe('source-address tokens', () => {
       hkdf(secret, new Uint8Array(0), Buffer.from('QUIC source address token key'), 16),
       random
     )
-    const cases: [Uint8Array, string, number, number][] = [
+    const cases: [Uint8Array, string, number, number][] = []
+    cases.push(
       [token, '192.0.2.2', now, RejectReason.SOURCE_ADDRESS_TOKEN_DIFFERENT_IP_ADDRESS_FAILURE],
       [token, '192.0.2.1', now - 3601, RejectReason.SOURCE_ADDRESS_TOKEN_CLOCK_SKEW_FAILURE],
       [token, '192.0.2.1', now + 24 * 3600 + 1, RejectReason.SOURCE_ADDRESS_TOKEN_EXPIRED_FAILURE],
       [token.slice(1), '192.0.2.1', now, RejectReason.SOURCE_ADDRESS_TOKEN_DECRYPTION_FAILURE],
       [new Uint8Array(0), '192.0.2.1', now, RejectReason.SOURCE_ADDRESS_TOKEN_DECRYPTION_FAILURE],
-      [forged.seal(Buffer.from([1])), '192.0.2.1', now, RejectReason.SOURCE_ADDRESS_TOKEN_PARSE_FAILURE],
-      [forged.seal(Buffer.alloc(21, 2)), '192.0.2.1', now, RejectReason.SOURCE_ADDRESS_TOKEN_PARSE_FAILURE],
-      [forged.seal(Buffer.alloc(20, 1)), '192.0.2.1', now, RejectReason.SOURCE_ADDRESS_TOKEN_PARSE_FAILURE]
-    ]
+      // Nothing; no message; an entry cut short; an entry without time; one without address.
+      ...['', '01', '2212', '22120a10'.padEnd(40, '0'), '22021001'].map((plaintext): (typeof cases)[number] => [
+        forged.seal(Buffer.from(plaintext, 'hex')),
+        '192.0.2.1',
+        now,
+        RejectReason.SOURCE_ADDRESS_TOKEN_PARSE_FAILURE
+      ])
+    )
     for (const [bytes, address, at, reason] of cases) expect(tokens.check(bytes, address, at)).toBe(reason)
   })
 
@@ -137,6 +152,30 @@ describe('source-address tokens', () => {
     expect(back.length).toBe(moving.length)
     const old = tokens.issue('192.0.2.9', now + 25 * 3600, moving)
     expect(old.length).toBe(token.length)
+  })
+
+  it('are the protocol buffers that the reference makes', () => {
+    const key = hkdf(secret, new Uint8Array(0), Buffer.from('QUIC source address token key'), 16)
+    // List entry: address, time as a varint; then what was found of the path, field by field.
+    const network = { ...path, servingRegion: 'eu' }
+    const plaintext = new SecretBox(key, random).open(tokens.issue('192.0.2.1', 300, undefined, network))!
+    expect(Buffer.from(plaintext).toString('hex')).toBe(
+      '2233' + '0a10' + '00000000000000000000ffffc0000201' + '10ac02' + '1a1c' +
+        '0a026575' + '10c0843d' + '182a' + '2001' + '2880897a' + '3080998ee004' + '3881998ee004'
+    )
+  })
+
+  it('carry what was found of the path to the address that they are for', () => {
+    const known = tokens.issue('192.0.2.1', now, undefined, path)
+    expect(tokens.networkOf(known, '::ffff:192.0.2.1')).toEqual(path)
+    expect(tokens.networkOf(known, '192.0.2.2')).toBeUndefined()
+    expect(tokens.networkOf(token, '192.0.2.1')).toBeUndefined()
+    expect(tokens.networkOf(random(40), '192.0.2.1')).toBeUndefined()
+    // A token for another address carries it along, one for the same address only what it is given.
+    const moved = tokens.issue('192.0.2.2', now, known, { ...path, bandwidth: 5 })
+    expect(tokens.networkOf(moved, '192.0.2.1')).toEqual(path)
+    expect(tokens.networkOf(moved, '192.0.2.2')!.bandwidth).toBe(5)
+    expect(tokens.networkOf(tokens.issue('192.0.2.1', now, known), '192.0.2.1')).toBeUndefined()
   })
 
   it('are refused after any change of any bit', () => {

@@ -10,6 +10,7 @@ import { QuicError, QuicErrorCode } from '../../errors.js'
 import type { HandshakeMessage } from '../../wire/handshake-message.js'
 import { MIN_CLIENT_HELLO_SIZE } from '../../wire/handshake-message.js'
 import { RejectReason, Tag, TAG_X509 } from '../../wire/tags.js'
+import type { CachedNetworkParameters } from '../cached-network-parameters.js'
 import type { HandshakeHost } from '../handshake.js'
 import { isValidServerName, normalizeServerName } from '../server-name.js'
 import { certifiedChain } from './certified-chain.js'
@@ -28,6 +29,8 @@ export interface ServerHandshakeSecrets {
   /** Certificates in them are only named to clients that have the same sets. */
   readonly commonCertificates?: CommonCertificateSets | undefined
   readonly tokens: SourceAddressTokens
+  /** Where this server stands: servers of one region use what the others found of the path to a client. Default empty. */
+  readonly servingRegion?: string | undefined
   readonly serverNonces: ServerNonces
   /**
    * Keeps hellos that begin with data (0-RTT) from being accepted twice. Without it somebody who recorded one can have
@@ -49,6 +52,8 @@ export interface CheckedClientHello {
   readonly serverName: string | undefined
   /** Whether the client has shown that it receives what is sent to its address. */
   readonly addressProven: boolean
+  /** What its token tells of the path. */
+  readonly network: CachedNetworkParameters | undefined
   /** The config it wants to agree on keys with. */
   readonly config: ServerConfig | undefined
   readonly certifiedKey: CertifiedKey
@@ -106,7 +111,9 @@ export function checkClientHello(
         : undefined
     if (problem !== undefined) reasons.push(problem)
   }
-  return { serverName, addressProven: tokenProblem === undefined, config, certifiedKey, reasons }
+  const addressProven = tokenProblem === undefined
+  const network = addressProven ? secrets.tokens.networkOf(token!, host.peerAddress.address) : undefined
+  return { serverName, addressProven, network, config, certifiedKey, reasons }
 }
 
 function checkFullHello(chlo: HandshakeMessage, certifiedKey: CertifiedKey, reasons: RejectReason[]): void {

@@ -7,6 +7,7 @@ import { signedProofData } from '../../crypto/proof.js'
 import { QuicError, QuicErrorCode } from '../../errors.js'
 import { HandshakeMessage } from '../../wire/handshake-message.js'
 import { MessageTag, Tag } from '../../wire/tags.js'
+import type { CachedNetworkParameters } from '../cached-network-parameters.js'
 import { certifiedChain } from './certified-chain.js'
 import type { CheckedClientHello, ClientHelloContext, ServerHandshakeSecrets } from './client-hello-check.js'
 
@@ -37,7 +38,7 @@ export function buildRejection(
   const wallSeconds = host.helper.wallSeconds()
   const rej = new HandshakeMessage(retryId === undefined ? MessageTag.REJ : MessageTag.SREJ)
   if (retryId !== undefined) rej.set(Tag.RCID, retryId)
-  setServerConfig(rej, chlo, host, secrets)
+  setServerConfig(rej, chlo, host, secrets, checked.network)
     .set(Tag.SNO, secrets.serverNonces.issue(wallSeconds))
     .setUint32List(Tag.RREJ, checked.reasons)
 
@@ -57,15 +58,17 @@ export function buildRejection(
  * SCUP: what a connected client may begin its next connection with.
  *
  * @param chlo the hello that was accepted
+ * @param network what the connection has found of the path
  * @throws QuicError HANDSHAKE_FAILED if the proof cannot be made
  */
 export function buildServerConfigUpdate(
   chlo: HandshakeMessage,
   key: CertifiedKey,
   host: ClientHelloContext,
-  secrets: ServerHandshakeSecrets
+  secrets: ServerHandshakeSecrets,
+  network: CachedNetworkParameters | undefined
 ): HandshakeMessage {
-  const scup = setServerConfig(new HandshakeMessage(MessageTag.SCUP), chlo, host, secrets)
+  const scup = setServerConfig(new HandshakeMessage(MessageTag.SCUP), chlo, host, secrets, network)
   const chain = compressedChain(chlo, key, secrets)
   const signature = sign(key, hashOf(chlo), secrets.configs.primary.bytes)
   setProof(scup, chain, signature, timestampsFor(chlo, key))
@@ -76,12 +79,13 @@ function setServerConfig(
   message: HandshakeMessage,
   chlo: HandshakeMessage,
   host: ClientHelloContext,
-  { configs, tokens }: ServerHandshakeSecrets
+  { configs, tokens }: ServerHandshakeSecrets,
+  network: CachedNetworkParameters | undefined
 ): HandshakeMessage {
   const wallSeconds = host.helper.wallSeconds()
   return message
     .set(Tag.SCFG, configs.primary.bytes)
-    .set(Tag.STK, tokens.issue(host.peerAddress.address, wallSeconds, chlo.get(Tag.STK)))
+    .set(Tag.STK, tokens.issue(host.peerAddress.address, wallSeconds, chlo.get(Tag.STK), network))
     .setUint64(Tag.STTL, Math.max(0, configs.primary.expirySeconds - wallSeconds))
 }
 

@@ -15,6 +15,7 @@ import { EncryptionLevel } from '../../types.js'
 import { HandshakeMessage, HandshakeMessageReader } from '../../wire/handshake-message.js'
 import { encodeSocketAddress } from '../../wire/socket-address.js'
 import { MessageTag, Tag, rejectReasonName, tagName } from '../../wire/tags.js'
+import type { CachedNetworkParameters } from '../cached-network-parameters.js'
 import type { QuicConfigProposal } from '../config.js'
 import { processClientConfig, writeServerConfig } from '../config.js'
 import type { CryptoHandshake, EarlyData, HandshakeDescription, HandshakeHost } from '../handshake.js'
@@ -60,6 +61,8 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
   private readonly rejections: string[][] = []
   /** The hello that was accepted. */
   private accepted: HandshakeMessage | undefined
+  /** What the client was told last of the path. */
+  private network: CachedNetworkParameters | undefined
 
   constructor(
     private readonly host: HandshakeHost,
@@ -80,13 +83,15 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
   /**
    * Gives the client the primary server config and a token for its next connection (SCUP).
    *
+   * @param network what this connection has found of the path, for the token; what it found before if missing
    * @returns whether it could: not before the handshake is confirmed
    * @throws QuicError HANDSHAKE_FAILED if the proof cannot be made
    */
-  sendConfigUpdate(): boolean {
+  sendConfigUpdate(network?: CachedNetworkParameters): boolean {
     if (!this.done) return false
     const { host, options } = this
-    const update = buildServerConfigUpdate(this.accepted!, this.certifiedKey!, host, options)
+    if (network !== undefined) this.network = { ...network, servingRegion: options.servingRegion ?? '' }
+    const update = buildServerConfigUpdate(this.accepted!, this.certifiedKey!, host, options, this.network)
     host.sendHandshakeMessage(update.serialize())
     return true
   }
@@ -171,6 +176,7 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
     writeServerConfig(shlo, this.options.config, negotiated)
 
     this.chosen = { aead: agreement.aead, keyExchange: agreement.ephemeral.name }
+    negotiated.previousNetwork = this.ownRegionOnly(checked.network)
     host.onConfigNegotiated(negotiated)
     this.installInitialKeys(agreement.aead, keys.initial)
     // The SHLO, and nothing else, goes out at level Initial: the client reads it with what it already has.
@@ -179,6 +185,11 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
     this.established = true
     this.accepted = chlo
     host.onEncryptionEstablished()
+  }
+
+  /** What a server elsewhere found says nothing about the path from here. */
+  private ownRegionOnly(network: CachedNetworkParameters | undefined): CachedNetworkParameters | undefined {
+    return network?.servingRegion === (this.options.servingRegion ?? '') ? network : undefined
   }
 
   private installInitialKeys(aead: AeadName, keys: PacketKeys): void {

@@ -47,6 +47,8 @@ export interface ServerHandshakesOptions {
   /** At least one; tokens are made with the first and accepted of all. */
   readonly tokenSecrets: readonly Uint8Array[]
   readonly config: QuicConfigProposal
+  /** See {@link ServerHandshakeOptions.servingRegion}. */
+  readonly servingRegion?: string | undefined
   readonly resetToken?: ServerHandshakeOptions['resetToken']
   readonly earlyData?: EarlyDataPolicy | undefined
   /** Whether clients that say so are rejected without a connection (default true). */
@@ -77,6 +79,7 @@ export class ServerHandshakes {
       clientNonces: this.clientNonces,
       refuseEarlyData: earlyData.accept === 'never',
       config: o.config,
+      servingRegion: o.servingRegion,
       resetToken: o.resetToken
     }
     this.options.configs.use(configs, wallSeconds)

@@ -2,16 +2,20 @@
  * Source-address tokens: what a client shows to prove that it received something at its address before
  * (quic_crypto_server_config.cc, NewSourceAddressToken and ValidateSourceAddressTokens).
  *
- * A token is a {@link SecretBox} over `version(1) | entries × { address(16, IPv4 mapped), issued u32 big-endian }`. It
+ * A token is a {@link SecretBox} over protocol buffers (source_address_token.proto): a list, in field 4, of
+ * `{ 1: address (16 bytes, IPv4 mapped), 2: issued, seconds since the UNIX epoch, 3: what was found of the path }`. It
  * depends on no server config, so it outlives a change of those.
  */
 import ipaddr from 'ipaddr.js'
 import { hkdf } from '../../crypto/hkdf.js'
+import { ProtobufWriter, readProtobuf } from '../../wire/protobuf.js'
 import { RejectReason } from '../../wire/tags.js'
+import type { CachedNetworkParameters } from '../cached-network-parameters.js'
+import { decodeNetworkParameters, encodeNetworkParameters } from '../cached-network-parameters.js'
 import { SecretBox } from './secret-box.js'
 
-const FORMAT = 1
-const ENTRY_SIZE = 20
+const LIST_FIELD = 4
+const EntryField = { Address: 1, Issued: 2, Network: 3 } as const
 /** Addresses that a token remembers: a client that moves between networks stays known in each. */
 const MAX_ENTRIES = 5
 /** How long a token is good, seconds. */
@@ -21,10 +25,24 @@ const LABEL = Buffer.from('QUIC source address token key', 'latin1')
 
 /** What a server handshake needs of tokens. Times are seconds since the UNIX epoch. */
 export interface SourceAddressTokens {
-  /** A new token for a client at `address`. Valid entries of the one it showed, `previous`, are carried over. */
-  issue(address: string, wallSeconds: number, previous?: Uint8Array): Uint8Array
+  /**
+   * A new token for a client at `address`. Valid entries of the one it showed, `previous`, for other addresses are
+   * carried over.
+   * @param network what was found of the path to it
+   */
+  issue(address: string, wallSeconds: number, previous?: Uint8Array, network?: CachedNetworkParameters): Uint8Array
   /** Undefined if the token is good for a client at `address`, else the {@link RejectReason}. */
   check(token: Uint8Array, address: string, wallSeconds: number): RejectReason | undefined
+  /** What a token that is good for `address` tells of the path there. */
+  networkOf(token: Uint8Array, address: string): CachedNetworkParameters | undefined
+}
+
+/** What a token says about one address. */
+interface Entry {
+  readonly address: Uint8Array
+  readonly issued: number
+  /** As it is on the wire; undefined if nothing is known. */
+  readonly network: Uint8Array | undefined
 }
 
 /**
@@ -51,15 +69,17 @@ export class SecretSourceAddressTokens implements SourceAddressTokens {
     return secrets.map((secret) => new SecretBox(hkdf(secret, new Uint8Array(0), LABEL, 16), this.random))
   }
 
-  issue(address: string, wallSeconds: number, previous?: Uint8Array): Uint8Array {
+  issue(address: string, wallSeconds: number, previous?: Uint8Array, network?: CachedNetworkParameters): Uint8Array {
     const own = mappedAddress(address)
-    const entries = [writeEntry(own, wallSeconds)]
+    const entries: Entry[] = [{ address: own, issued: wallSeconds, network: network && encodeNetworkParameters(network) }]
     for (const entry of (previous && this.entries(previous)) ?? []) {
       if (entries.length === MAX_ENTRIES) break
-      const known = entries.some((other) => sameAddress(other, entry))
+      const known = entries.some((other) => sameAddress(other.address, entry.address))
       if (!known && checkTime(entry, wallSeconds) === undefined) entries.push(entry)
     }
-    return this.boxes[0]!.seal(Buffer.concat([Uint8Array.of(FORMAT), ...entries]))
+    const list = new ProtobufWriter()
+    for (const entry of entries) list.bytes(LIST_FIELD, writeEntry(entry))
+    return this.boxes[0]!.seal(list.finish())
   }
 
   check(token: Uint8Array, address: string, wallSeconds: number): RejectReason | undefined {
@@ -70,7 +90,7 @@ export class SecretSourceAddressTokens implements SourceAddressTokens {
     const own = mappedAddress(address)
     let reason: RejectReason = RejectReason.SOURCE_ADDRESS_TOKEN_DIFFERENT_IP_ADDRESS_FAILURE
     for (const entry of entries) {
-      if (!sameAddress(entry, own)) continue
+      if (!sameAddress(entry.address, own)) continue
       const problem = checkTime(entry, wallSeconds)
       if (problem === undefined) return undefined
       reason = problem
@@ -78,7 +98,13 @@ export class SecretSourceAddressTokens implements SourceAddressTokens {
     return reason
   }
 
-  private entries(token: Uint8Array): Uint8Array[] | undefined {
+  networkOf(token: Uint8Array, address: string): CachedNetworkParameters | undefined {
+    const own = mappedAddress(address)
+    const network = this.entries(token)?.find((entry) => sameAddress(entry.address, own))?.network
+    return network && decodeNetworkParameters(network)
+  }
+
+  private entries(token: Uint8Array): Entry[] | undefined {
     const plaintext = this.open(token)
     return plaintext && parseEntries(plaintext)
   }
@@ -92,31 +118,50 @@ export class SecretSourceAddressTokens implements SourceAddressTokens {
   }
 }
 
-function parseEntries(plaintext: Uint8Array): Uint8Array[] | undefined {
-  const length = plaintext.length - 1
-  if (plaintext[0] !== FORMAT || length === 0 || length % ENTRY_SIZE !== 0) return undefined
-  const entries: Uint8Array[] = []
-  for (let at = 1; at <= length; at += ENTRY_SIZE) entries.push(plaintext.subarray(at, at + ENTRY_SIZE))
-  return entries
+function parseEntries(plaintext: Uint8Array): Entry[] | undefined {
+  const entries: Entry[] = []
+  let sound = true
+  const whole = readProtobuf(plaintext, {
+    onBytes: (field, value) => {
+      if (field !== LIST_FIELD) return
+      const entry = parseEntry(value)
+      if (entry === undefined) sound = false
+      else entries.push(entry)
+    }
+  })
+  return whole && sound && entries.length > 0 ? entries : undefined
 }
 
-function writeEntry(address: Uint8Array, wallSeconds: number): Uint8Array {
-  const entry = Buffer.alloc(ENTRY_SIZE)
-  entry.set(address)
-  entry.writeUInt32BE(wallSeconds >>> 0, 16)
-  return entry
+function parseEntry(message: Uint8Array): Entry | undefined {
+  let address: Uint8Array | undefined
+  let issued: number | undefined
+  let network: Uint8Array | undefined
+  const sound = readProtobuf(message, {
+    onInteger: (field, value) => {
+      if (field === EntryField.Issued) issued = value
+    },
+    onBytes: (field, value) => {
+      if (field === EntryField.Address) address = value
+      else if (field === EntryField.Network) network = value
+    }
+  })
+  return sound && address !== undefined && issued !== undefined ? { address, issued, network } : undefined
 }
 
-function checkTime(entry: Uint8Array, wallSeconds: number): RejectReason | undefined {
-  const issued = ((entry[16]! << 24) | (entry[17]! << 16) | (entry[18]! << 8) | entry[19]!) >>> 0
+function writeEntry({ address, issued, network }: Entry): Uint8Array {
+  const out = new ProtobufWriter().bytes(EntryField.Address, address).integer(EntryField.Issued, issued)
+  if (network !== undefined) out.bytes(EntryField.Network, network)
+  return out.finish()
+}
+
+function checkTime({ issued }: Entry, wallSeconds: number): RejectReason | undefined {
   if (issued > wallSeconds + FUTURE_SECONDS) return RejectReason.SOURCE_ADDRESS_TOKEN_CLOCK_SKEW_FAILURE
   if (wallSeconds > issued + TOKEN_LIFETIME_SECONDS) return RejectReason.SOURCE_ADDRESS_TOKEN_EXPIRED_FAILURE
   return undefined
 }
 
 function sameAddress(a: Uint8Array, b: Uint8Array): boolean {
-  for (let i = 0; i < 16; i++) if (a[i] !== b[i]) return false
-  return true
+  return Buffer.compare(a, b) === 0
 }
 
 /** Sixteen bytes, an IPv4 address as the IPv6 address it maps to: one client, however the socket names it. */
