@@ -118,4 +118,29 @@ describe('the access log', () => {
     expect(out[0]).not.toHaveProperty('reason')
     expect(out[0]['ms']).toEqual({ queue: 0, firstByte: 1, total: 2 })
   })
+
+  it('has every member of a record, in order, as the logger would write it', () => {
+    const whole: AccessRecord = {
+      ...record, forwardedFor: '192.0.2.1', pushed: true, outcome: 'upstream_reset', reason: 'it said "no"\n',
+      path: '/caf\u00e9\\ \u2028\ud800', informational: 2, droppedTrailers: 1,
+      ms: { queue: 0.5, connect: 1.25, firstByte: 3, clientStall: 4, total: 1e21 }
+    }
+    for (const each of [record, whole, { ...record, method: undefined, host: undefined, path: undefined, status: undefined }]) {
+      const [ours, pinos] = lines({}, (logger) => {
+        const parent = logger.child({ worker: 1 })
+        new LoggerAccessLog(parent).write(each)
+        const level = each.outcome === 'ok' ? 'info' : 'warn'
+        parent.child({ log: 'access' })[level](each, 'request')
+      }).map((line) => line.replace(/,"time":"[^"]*"/, ''))
+      expect(JSON.parse(ours)).toEqual(JSON.parse(pinos))
+      expect(Object.keys(JSON.parse(ours) as object)).toEqual(Object.keys(JSON.parse(pinos) as object))
+    }
+  })
+
+  it('keeps to the level, and is readable when the log is', () => {
+    expect(lines({ level: 'warn' }, (logger) => new LoggerAccessLog(logger).write(record))).toEqual([])
+    const [pretty] = lines({ pretty: true }, (logger) => new LoggerAccessLog(logger).write(record))
+    expect(pretty).toMatch(/INFO.*request/)
+    expect(pretty).toContain('outcome: "ok"')
+  })
 })
