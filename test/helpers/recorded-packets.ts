@@ -3,7 +3,7 @@
  */
 import { ConnectionId } from '../../src/quic/connection-id.js'
 import { NodeAeadProvider } from '../../src/quic/crypto/node-aead.js'
-import type { PacketOpener, PacketSealer } from '../../src/quic/crypto/protection.js'
+import type { AeadProvider, PacketOpener, PacketSealer } from '../../src/quic/crypto/protection.js'
 import { EncryptionLevel, Perspective } from '../../src/quic/types.js'
 import { DatagramKind, DatagramPeek, peekDatagram } from '../../src/quic/wire/datagram-peek.js'
 import type { HeaderForm } from '../../src/quic/wire/datagram-peek.js'
@@ -12,6 +12,8 @@ import { knownVersionByTag, knownVersions } from '../../src/quic/wire/versions/r
 import { ANY_LEVEL, createPacketHeader } from '../../src/quic/wire/versions/version.js'
 import type { PacketHeader, QuicVersion } from '../../src/quic/wire/versions/version.js'
 import type { CaseJson, RecordedCase, RecordedDatagram } from './vectors.js'
+
+const nodeAeads = new NodeAeadProvider()
 
 /** A recorded data packet, opened. */
 export interface OpenedRecording {
@@ -53,7 +55,7 @@ interface Key {
 }
 
 /** Opens every datagram of a case, dropped ones included. */
-export function openCase({ info, datagrams }: RecordedCase): OpenedCase {
+export function openCase({ info, datagrams }: RecordedCase, aeads: AeadProvider = nodeAeads): OpenedCase {
   const result: OpenedCase = { packets: [], versionNegotiations: [], publicResets: [], unopened: [] }
   const spoken = new Map<number, QuicVersion>()
   const largest = new Map<string, number>()
@@ -83,7 +85,7 @@ export function openCase({ info, datagrams }: RecordedCase): OpenedCase {
     if (hasConnectionId) current.set(datagram.conn, bytes.subarray(at, at + 8))
     const connectionId = current.get(datagram.conn)!
     const space = `${connectionId.toString('hex')} ${datagram.from}`
-    const keys = keysFor(info, version, sender, connectionId)
+    const keys = keysFor(aeads, info, version, sender, connectionId)
     const about = { datagram, version, sender, connectionId, namesConnection: hasConnectionId, form }
     const packet = openPacket(about, keys, largest.get(space) ?? 0)
     if (packet === undefined) {
@@ -131,28 +133,41 @@ function other(side: Perspective): Perspective {
   return side === Perspective.Client ? Perspective.Server : Perspective.Client
 }
 
-const provider = new NodeAeadProvider()
-const keyCache = new WeakMap<CaseJson, Map<string, Key[]>>()
+const keyCaches = new WeakMap<AeadProvider, WeakMap<CaseJson, Map<string, Key[]>>>()
 
-function keysFor(info: CaseJson, version: QuicVersion, sender: Perspective, connectionId: Buffer): Key[] {
+function keysFor(
+  aeads: AeadProvider,
+  info: CaseJson,
+  version: QuicVersion,
+  sender: Perspective,
+  connectionId: Buffer
+): Key[] {
+  const keyCache = keyCaches.get(aeads) ?? new WeakMap<CaseJson, Map<string, Key[]>>()
+  keyCaches.set(aeads, keyCache)
   const cache = keyCache.get(info) ?? new Map<string, Key[]>()
   keyCache.set(info, cache)
   const name = `${version.label} ${sender} ${connectionId.toString('hex')}`
   let keys = cache.get(name)
   if (keys === undefined) {
-    const context = { connectionId: ConnectionId.read(connectionId), aeadProvider: provider }
+    const context = { connectionId: ConnectionId.read(connectionId), aeadProvider: aeads }
     const opener = version.nullOpener(sender, context)
     const sealer = version.nullSealer(sender, context)
     keys = [
       { level: EncryptionLevel.None, opener, sealer },
-      ...aeadKeys(info, version, sender, connectionId.toString('hex'))
+      ...aeadKeys(aeads, info, version, sender, connectionId.toString('hex'))
     ]
     cache.set(name, keys)
   }
   return keys
 }
 
-function aeadKeys(info: CaseJson, version: QuicVersion, sender: Perspective, connectionId: string): Key[] {
+function aeadKeys(
+  aeads: AeadProvider,
+  info: CaseJson,
+  version: QuicVersion,
+  sender: Perspective,
+  connectionId: string
+): Key[] {
   const connection = info.connections.find(c => c.connectionId === connectionId)
   return (connection?.keys ?? []).flatMap(keys => {
     // What a connection id obfuscates with is not for the recording to say.
@@ -165,6 +180,6 @@ function aeadKeys(info: CaseJson, version: QuicVersion, sender: Perspective, con
     const level = keys.level === 'initial' ? EncryptionLevel.Initial : EncryptionLevel.ForwardSecure
     const bytes = (hex: string): Buffer => Buffer.from(hex, 'hex')
     const raw = [connection!.aead!, bytes(key), bytes(iv), version.protection, bytes(headerKey ?? '')] as const
-    return [{ level, opener: provider.createOpener(...raw), sealer: provider.createSealer(...raw) }]
+    return [{ level, opener: aeads.createOpener(...raw), sealer: aeads.createSealer(...raw) }]
   })
 }

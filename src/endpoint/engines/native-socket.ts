@@ -37,7 +37,7 @@ export class NativeDatagramSocket implements DatagramSocket {
   private batchSize = 0
   private readonly outcome = new Int32Array(Outcome.Words)
   private pending: PendingTransmits | undefined
-  /** The error that sending met last, until something is sent again: one message for it is enough. */
+  /** The error that sending met last, until it meets none: one message for it is enough. */
   private lastSendError = 0
   private closed = false
 
@@ -144,6 +144,7 @@ export class NativeDatagramSocket implements DatagramSocket {
   /** Sends it all, but for what the kernel has no room for: that is kept, and the socket says when there is room. */
   private sendList(list: TransmitList, bytes: Uint8Array): PendingTransmits | undefined {
     const { native, outcome } = this
+    let clean = true
     for (let next = 0; next < list.count; ) {
       native.send(bytes, list.words, next, list.count, outcome)
       next = outcome[Outcome.Next]!
@@ -153,10 +154,12 @@ export class NativeDatagramSocket implements DatagramSocket {
         native.watchWritable(1)
         return list.rest(bytes, next)
       }
-      if (error === 0) this.lastSendError = 0
-      else this.onSendError(error, list.peers[outcome[Outcome.ErrorAt]!]!, outcome[Outcome.ErrorSize]!)
+      if (error === 0) break
+      clean = false
+      this.onSendError(error, list.peers[outcome[Outcome.ErrorAt]!]!, outcome[Outcome.ErrorSize]!)
       if (this.closed) return undefined
     }
+    if (clean) this.lastSendError = 0
     return undefined
   }
 

@@ -1,0 +1,362 @@
+import { once } from 'node:events'
+import { constants } from 'node:os'
+import { Worker } from 'node:worker_threads'
+import fc from 'fast-check'
+import { afterEach, describe, expect, it } from 'vitest'
+import type { DatagramHandler, DatagramSocket } from '../../../src/endpoint/datagram-engine.js'
+import { Lost, Outcome, Ready, TRANSMIT_WORDS } from '../../../src/endpoint/engines/native-addon.js'
+import type { NativeAddon, NativeUdpSocket } from '../../../src/endpoint/engines/native-addon.js'
+import { NativeEngine } from '../../../src/endpoint/engines/native-engine.js'
+import type { PeerAddress } from '../../../src/quic/types.js'
+import { addon } from '../../helpers/engines.js'
+
+const { EAGAIN, EHOSTUNREACH, EMSGSIZE } = constants.errno
+const peer: PeerAddress = { family: 4, address: '127.0.0.1', port: 9 }
+
+class Log implements DatagramHandler {
+  readonly said: string[] = []
+
+  onDatagram(_from: PeerAddress, bytes: Uint8Array): void {
+    this.said.push(`datagram ${Buffer.from(bytes).toString('latin1')}`)
+  }
+
+  onBatchEnd(): void {}
+
+  onWritable(): void {
+    this.said.push('writable')
+  }
+
+  onTooBig(to: PeerAddress, size: number): void {
+    this.said.push(`too big for ${to.port}: ${size}`)
+  }
+
+  onSocketError(error: Error): void {
+    this.said.push(error.message)
+  }
+}
+
+/** What the system answers to a datagram: an error, or nothing wrong. */
+type Answer = (datagram: string) => number
+
+/** An addon whose sockets send nothing, but keep what they were given and answer as a test wants. `room` is of the first. */
+function addonThat(answer: Answer, sent: string[]): { addon: NativeAddon; room(): void; watched: boolean } {
+  let onReady: ((bits: number) => void) | undefined
+  const state = {
+    watched: false,
+    room: () => onReady?.(Ready.Send),
+    addon: {
+      ...addon!,
+      UdpSocket: class {
+        bind = (): number => 0
+        setBufferSizes = (): number => 1_000_000
+        useOffloads = (): number => 3
+        localAddress = (record: Int32Array): number => (addon!.parseAddress('127.0.0.1', 1, record, 0), 0)
+        start = (callback: (bits: number) => void): number => ((onReady ??= callback), 0)
+        watchWritable = (wanted: 0 | 1): number => ((state.watched = wanted === 1), 0)
+        close = (): void => {}
+        send = (bytes: Uint8Array, words: Int32Array, first: number, last: number, outcome: Int32Array): void => {
+          outcome.fill(0)
+          for (let i = first; i < last; i++) {
+            const at = i * TRANSMIT_WORDS
+            while (words[at]! < words[at + 1]!) {
+              const end = Math.min(words[at]! + words[at + 2]!, words[at + 1]!)
+              const datagram = Buffer.from(bytes.subarray(words[at], end)).toString('latin1')
+              const error = answer(datagram)
+              if (error !== EAGAIN) words[at] = end
+              if (error !== 0) {
+                outcome[Outcome.Error] = error
+                outcome[Outcome.ErrorSize] = datagram.length
+                outcome[Outcome.ErrorAt] = i
+                outcome[Outcome.Next] = i
+                return
+              }
+              sent.push(datagram)
+            }
+          }
+          outcome[Outcome.Next] = last
+        }
+      } as unknown as new () => NativeUdpSocket
+    }
+  }
+  return state
+}
+
+function write(socket: DatagramSocket, to: PeerAddress, text: string, segmentSize: number): boolean {
+  const buffer = socket.acquireBuffer()
+  new TextEncoder().encodeInto(text, buffer)
+  return socket.send({ to, length: text.length, segmentSize }, buffer)
+}
+
+const open: DatagramSocket[] = []
+
+afterEach(async () => {
+  for (const socket of open.splice(0)) await socket.close()
+})
+
+async function socketOn(fake: NativeAddon, handler: DatagramHandler): Promise<DatagramSocket> {
+  const socket = await new NativeEngine({}, fake).open({ address: '127.0.0.1', port: 0, handler })
+  open.push(socket)
+  return socket
+}
+
+describe.skipIf(addon === undefined)('a native socket', () => {
+  it('that is full keeps what it was given, in order, and says when there is room', async () => {
+    const sent: string[] = []
+    const log = new Log()
+    let room = 3
+    const fake = addonThat(() => (room-- > 0 ? 0 : EAGAIN), sent)
+    const socket = await socketOn(fake.addon, log)
+    expect(write(socket, peer, 'a1a2a3a4a5', 2)).toBe(true)
+    expect(write(socket, { ...peer, port: 10 }, 'b1b2', 2)).toBe(true)
+    expect(socket.flush()).toBe(false)
+    expect(socket.flush()).toBe(false)
+    expect(sent).toEqual(['a1', 'a2', 'a3'])
+    expect(fake.watched).toBe(true)
+    // Others write to the same memory meanwhile.
+    const other = await socketOn(fake.addon, new Log())
+    other.acquireBuffer().fill(0x78)
+    room = 1
+    fake.room()
+    expect(sent).toEqual(['a1', 'a2', 'a3', 'a4'])
+    expect(log.said).toEqual([])
+    room = 100
+    fake.room()
+    expect(sent).toEqual(['a1', 'a2', 'a3', 'a4', 'a5', 'b1', 'b2'])
+    expect(log.said).toEqual(['writable'])
+    expect(fake.watched).toBe(false)
+    expect(socket.flush()).toBe(true)
+  })
+
+  it('sends by itself when much has been gathered, and says so if there is no room for it', async () => {
+    const sent: string[] = []
+    let full = false
+    const socket = await socketOn(addonThat(() => (full ? EAGAIN : 0), sent).addon, new Log())
+    for (let i = 0; i < 64; i++) expect(write(socket, peer, `${i}`, 10)).toBe(true)
+    expect(sent).toHaveLength(64)
+    full = true
+    const results = Array.from({ length: 7 }, () => write(socket, peer, 'x'.repeat(20_000), 1250))
+    expect(results).toEqual([true, true, true, true, true, true, false])
+  })
+
+  it('tells of every datagram that is too big, and of another error once until sending works again', async () => {
+    const sent: string[] = []
+    const log = new Log()
+    const errors: Record<string, number> = { B: EMSGSIZE, H: EHOSTUNREACH }
+    const fake = addonThat((datagram) => errors[datagram[0]!] ?? 0, sent)
+    const socket = await socketOn(fake.addon, log)
+    write(socket, peer, 'B1B22B3', 2)
+    write(socket, { ...peer, port: 10 }, 'BBB', 3)
+    write(socket, peer, 'H1H2', 2)
+    socket.flush()
+    write(socket, peer, 'H3', 2)
+    socket.flush()
+    write(socket, peer, 'ok', 2)
+    write(socket, peer, 'H4', 2)
+    socket.flush()
+    write(socket, peer, 'ok', 2)
+    socket.flush()
+    write(socket, peer, 'H5', 2)
+    socket.flush()
+    const unreachable = 'sendmsg EHOSTUNREACH 127.0.0.1:9'
+    expect(log.said).toEqual([
+      'too big for 9: 2', 'too big for 9: 2', 'too big for 10: 3', unreachable, unreachable
+    ])
+    expect(sent).toEqual(['2B', '3', 'ok', 'ok'])
+  })
+
+  it('says once, for all sockets of its engine, what it has to go without', async () => {
+    const said: string[] = []
+    const engine = new NativeEngine({ onDegraded: (message) => said.push(message) }, {
+      ...addon!,
+      UdpSocket: class extends addon!.UdpSocket {
+        override useOffloads(): number {
+          return 0
+        }
+
+        override send(...[bytes, words, first, last, outcome]: Parameters<NativeUdpSocket['send']>): void {
+          super.send(bytes, words, first, last, outcome)
+          outcome[Outcome.Lost] = Lost.ManyMessages | Lost.Segmentation
+        }
+      }
+    })
+    for (let i = 0; i < 3; i++) {
+      const socket = await engine.open({ address: '127.0.0.1', port: 0, handler: new Log() })
+      open.push(socket)
+      write(socket, peer, 'x', 1)
+      socket.flush()
+    }
+    expect(said).toEqual([expect.stringMatching(/segmentation/), expect.stringMatching(/sendmmsg/)])
+  })
+
+  it('keeps apart peers that differ in one bit, and knows them again', async () => {
+    const log: PeerAddress[] = []
+    const handler = new Log()
+    handler.onDatagram = (from) => void log.push(from)
+    const receiver = await new NativeEngine({}, addon).open({ address: '::', port: 0, handler })
+    open.push(receiver)
+    const target = { family: 6 as const, address: '::1', port: receiver.localAddress.port }
+    const senders = await Promise.all(['::1', '::1', '127.0.0.1', '127.0.0.2'].map(async (address) => {
+      const socket = await new NativeEngine({}, addon).open({ address, port: 0, handler: new Log() })
+      open.push(socket)
+      return socket
+    }))
+    for (let round = 0; round < 2; round++) {
+      for (const sender of senders) {
+        const to = sender.localAddress.family === 6 ? target : { ...target, family: 4 as const, address: '127.0.0.1' }
+        write(sender, to, 'x', 1)
+        sender.flush()
+      }
+    }
+    while (log.length < 8) await new Promise((resolve) => setTimeout(resolve, 1))
+    expect(new Set(log).size).toBe(4)
+    const expected = senders.map(({ localAddress: { address, port } }) => `${address.includes(':') ? '' : '::ffff:'}${address} ${port}`)
+    expect(new Set(log.map(({ address, port }) => `${address} ${port}`))).toEqual(new Set(expected))
+  })
+
+  it('works in threads, which may end at any moment with their sockets open', async () => {
+    const code = `
+      const { parentPort, workerData } = require('node:worker_threads')
+      const addon = require('node-gyp-build')(workerData)
+      const record = new Int32Array(7)
+      const pool = new Uint8Array(70000)
+      const messages = new Int32Array(10)
+      const sockets = Array.from({ length: 20 }, () => {
+        const socket = new addon.UdpSocket(4)
+        addon.parseAddress('127.0.0.1', 0, record, 0)
+        socket.bind(record)
+        socket.start(() => parentPort.postMessage(socket.receive(pool, 70000, 1, messages)))
+        return socket
+      })
+      sockets[0].localAddress(record)
+      new addon.UdpSocket(4).send(new Uint8Array(5), Int32Array.of(0, 5, 5, ...record, 0), 0, 1, new Int32Array(5))
+      const key = new addon.AeadKey(0, 1, new Uint8Array(16), new Uint8Array(12), 16, undefined)
+      setInterval(() => key.seal(new Uint8Array(100), Float64Array.of(0, 1, 50, 7, 0), 1), 1)
+      sockets[1].close()`
+    const root = new URL('../../../', import.meta.url).pathname
+    for (let i = 0; i < 10; i++) {
+      const worker = new Worker(code, { eval: true, workerData: root })
+      expect(await once(worker, 'message')).toEqual([1])
+      expect(await worker.terminate()).toBe(1)
+    }
+  })
+})
+
+describe.skipIf(addon === undefined)('the addon', () => {
+  const { min, max } = Math
+
+  /** Anything that a program gone wrong could hand over. */
+  const anything = fc.oneof(
+    fc.anything(),
+    fc.double(),
+    fc.integer({ min: -3, max: 100_000 }),
+    fc.uint8Array({ maxLength: 100 }),
+    fc.int32Array({ maxLength: 40 }),
+    fc.float64Array({ maxLength: 40 }),
+    fc.constantFrom(4, 6, 12, 16, 32, Infinity, NaN, -1, 2 ** 31, 2 ** 32, 2 ** 53, 70_000),
+    fc.constantFrom('127.0.0.1', '::1', 'fe80::1%lo', 'fe80::1%nobody', '%', 'x'.repeat(300), ''),
+    fc.constantFrom(16, 32, 70_000, 140_000).map((length) => new Uint8Array(length)),
+    fc.constant(0).map(() => {
+      const detached = new Uint8Array(100)
+      structuredClone(detached.buffer, { transfer: [detached.buffer] })
+      return detached
+    }),
+    fc.constant(0).map(() => new Int32Array(new SharedArrayBuffer(400)))
+  )
+
+  it('answers nonsense with exceptions, and goes on', () => {
+    const { AeadKey, HeaderMask, UdpSocket, parseAddress, formatAddress } = addon!
+    const own = [
+      () => new AeadKey(0, 1, new Uint8Array(16), new Uint8Array(4), 12, undefined),
+      () => new AeadKey(1, 1, new Uint8Array(32), new Uint8Array(12), 16, new Uint8Array(32)),
+      () => new AeadKey(1, 0, new Uint8Array(32), new Uint8Array(12), 16, undefined),
+      () => new HeaderMask(1, new Uint8Array(32)),
+      () => new UdpSocket(4)
+    ]
+    const makers = [...own, ...[AeadKey, HeaderMask, UdpSocket].flatMap((type) => [type, Object.create(type.prototype)])]
+    const thrown = new Set<string>()
+    let calls = 0
+    const attempt = (run: () => unknown): void => {
+      calls++
+      try {
+        run()
+      } catch (error) {
+        thrown.add((error as Error).name)
+      }
+    }
+    fc.assert(
+      fc.property(fc.constantFrom(...makers), fc.nat(20), fc.array(anything, { maxLength: 8 }), (maker, choice, list) => {
+        const object = own.includes(maker as () => never) ? (maker as () => object)() : maker
+        const prototypes = [AeadKey.prototype, HeaderMask.prototype, UdpSocket.prototype]
+        const methods = prototypes.flatMap((type) => Object.getOwnPropertyNames(type).filter((name) => name !== 'start').map((name) => [type, name]))
+        const [type, name] = methods[choice % methods.length] as [Record<string, (...a: unknown[]) => unknown>, string]
+        attempt(() => type[name]!.apply(object, list))
+        if (typeof (object as Record<string, unknown>)[name] === 'function') attempt(() => type[name]!.apply(object, list))
+        const types = [AeadKey, HeaderMask, UdpSocket] as unknown as (new (...a: unknown[]) => unknown)[]
+        for (const constructor of types) {
+          attempt(() => new constructor(...list))
+          attempt(() => Reflect.apply(constructor, object, list))
+        }
+        for (const call of [parseAddress, formatAddress]) attempt(() => Reflect.apply(call, undefined, list))
+        if (object instanceof UdpSocket) attempt(() => object.close())
+      }),
+      { numRuns: 3000 }
+    )
+    expect(calls).toBeGreaterThan(20_000)
+    expect([...thrown].filter((name) => !['RangeError', 'TypeError', 'Error'].includes(name))).toEqual([])
+  }, 60_000)
+
+  it('takes no packet that does not lie in its buffer', () => {
+    const sealer = new addon!.AeadKey(0, 1, new Uint8Array(16), new Uint8Array(12), 16, new Uint8Array(16))
+    const opener = new addon!.AeadKey(0, 0, new Uint8Array(16), new Uint8Array(12), 16, undefined)
+    const place = fc.oneof(fc.integer({ min: -2, max: 130 }), fc.constantFrom(NaN, 2 ** 31, 2 ** 32, 2 ** 53, Infinity))
+    let sealed = 0
+    fc.assert(
+      fc.property(fc.array(place, { minLength: 5, maxLength: 5 }), fc.nat(100), (places, length) => {
+        const [start, payload, end, number, numberAt] = places as [number, number, number, number, number]
+        const buffer = new Uint8Array(length)
+        const fits =
+          min(...places) >= 0 && start < numberAt && numberAt < payload && payload <= end && end + 16 <= length &&
+          max(...places) < 2 ** 53 && payload - 1 + 4 + 16 <= end + 16
+        const run = (): void => sealer.seal(buffer, Float64Array.from(places), 1)
+        if (!fits) {
+          expect(run).toThrow(RangeError)
+          expect(buffer.every((byte) => byte === 0)).toBe(true)
+        } else {
+          run()
+          sealed++
+          expect(buffer.subarray(end + 16).every((byte) => byte === 0)).toBe(true)
+        }
+        const inside = [start, payload, end].every((at) => Number.isInteger(at) && at >= 0) && start <= payload && payload <= end && end <= length
+        const opens = (): number => opener.open(buffer, start, payload, end, number)
+        if (!inside || !(number >= 0 && number < 2 ** 53)) expect(opens).toThrow(RangeError)
+        else if (!fits) expect(opens()).toBe(-1)
+      }),
+      { numRuns: 5000, examples: [[[0, 2, 20, 1, 1], 100]] }
+    )
+    expect(sealed).toBeGreaterThan(0)
+  })
+
+  it('takes no transmit and no pool that does not lie in its memory', async () => {
+    const socket = new addon!.UdpSocket(4)
+    const record = new Int32Array(7)
+    addon!.parseAddress('127.0.0.1', 9, record, 0)
+    const send = (words: number[], last = 1): void =>
+      socket.send(new Uint8Array(100), Int32Array.of(...words, ...record, 0), 0, last, new Int32Array(5))
+    for (const words of [[0, 101, 10], [-1, 10, 10], [20, 10, 10], [0, 10, 0], [0, 10, -1]]) {
+      expect(() => send(words)).toThrow(RangeError)
+    }
+    expect(() => send([0, 10, 10], 2)).toThrow(RangeError)
+    expect(() => socket.send(new Uint8Array(9), Int32Array.of(0, 9, 9, 5, 0, 0, 0, 0, 0, 0, 0), 0, 1, new Int32Array(5))).toThrow(RangeError)
+    expect(() => socket.send(new Uint8Array(9), new Int32Array(11), 0, 1, new Int32Array(4))).toThrow(RangeError)
+    expect(() => socket.receive(new Uint8Array(65_535), 65_535, 1, new Int32Array(10))).toThrow(RangeError)
+    expect(() => socket.receive(new Uint8Array(70_000), 65_536, 2, new Int32Array(20))).toThrow(RangeError)
+    expect(() => socket.receive(new Uint8Array(70_000), 65_536, 1, new Int32Array(9))).toThrow(RangeError)
+    // The outcome may lie anywhere, even where it overwrites what it is the outcome of.
+    const words = Int32Array.of(0, 100, 10, ...record, 0)
+    socket.send(new Uint8Array(100), words, 0, 1, words.subarray(0, 5))
+    socket.close()
+    socket.close()
+    expect(() => socket.bind(record)).toThrow('closed')
+    expect(socket.receive(new Uint8Array(70_000), 65_536, 1, new Int32Array(10))).toBe(-constants.errno.EBADF)
+  })
+})
