@@ -21,7 +21,7 @@ import { supportedVersions } from '../quic/wire/versions/registry.js'
 import type { QuicVersion } from '../quic/wire/versions/version.js'
 import type { DatagramEngine, DatagramSocket } from './datagram-engine.js'
 import { EndpointDriver } from './driver.js'
-import { NodeEngine } from './engines/node-engine.js'
+import { defaultEngine } from './engines/select-engine.js'
 import { systemHelper, type EndpointHelper } from './system.js'
 import { configProposal, connectionParameters, sessionOptions, type TransportOptions } from './transport-options.js'
 
@@ -134,7 +134,7 @@ export class QuicClient<S extends QuicSession = QuicSpdyClientSession> {
    * ECONNREFUSED, ENOTFOUND, …), or with the signal's reason.
    */
   static async connect<S extends QuicSession = QuicSpdyClientSession>(o: QuicClientOptions<S>): Promise<QuicClient<S>> {
-    const engine = o.engine ?? new NodeEngine()
+    const engine = o.engine ?? defaultEngine()
     const peer = await resolve(o.host, o.port)
     o.signal?.throwIfAborted()
     const client = new QuicClient(o, engine, peer)

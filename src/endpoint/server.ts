@@ -17,7 +17,7 @@ import { supportedVersions } from '../quic/wire/versions/registry.js'
 import type { QuicVersion } from '../quic/wire/versions/version.js'
 import type { DatagramEngine, DatagramSocket } from './datagram-engine.js'
 import { EndpointDriver } from './driver.js'
-import { NodeEngine } from './engines/node-engine.js'
+import { defaultEngine } from './engines/select-engine.js'
 import { KernelDropWatch } from './kernel-drops.js'
 import { defaultSecretsPolicy, rotateSecrets, tokenSecretsAt, type ServerSecrets } from './server-secrets.js'
 import { systemHelper, type EndpointHelper } from './system.js'
@@ -61,7 +61,7 @@ export interface QuicServerOptions {
   /** Connections above this number are not made. */
   maxConnections?: number
   createSession(connection: SessionConnection): QuicSession
-  /** Moves the datagrams; node:dgram unless given. */
+  /** Moves the datagrams; {@link defaultEngine} unless given. */
   engine?: DatagramEngine
   /** Clock, alarms and randomness; the machine's unless given. */
   helper?: EndpointHelper
@@ -83,7 +83,7 @@ export class QuicServer {
   private onSettled: (() => void) | undefined
 
   private constructor(private readonly o: QuicServerOptions) {
-    this.engine = o.engine ?? new NodeEngine()
+    this.engine = o.engine ?? defaultEngine()
     this.helper = o.helper ?? systemHelper
     const wallSeconds = this.helper.wallSeconds()
     const random = (length: number): Uint8Array => this.helper.randomBytes(length)
