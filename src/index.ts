@@ -16,9 +16,12 @@ export {
   type DatagramEngine,
   type DatagramHandler,
   type DatagramSocket,
+  type ReusePort,
   type SocketOptions
 } from './endpoint/datagram-engine.js'
 export { NodeEngine } from './endpoint/engines/node-engine.js'
+export { NativeEngine, type NativeEngineOptions } from './endpoint/engines/native-engine.js'
+export { chooseEngine, defaultEngine, EngineError, type EngineName } from './endpoint/engines/select-engine.js'
 export { EndpointDriver } from './endpoint/driver.js'
 export { systemHelper, type EndpointHelper } from './endpoint/system.js'
 export { loadCommonCertificates } from './config/common-certificates.js'

@@ -17,6 +17,7 @@ import { Gateway } from '../gateway/gateway.js'
 import { createLogger } from '../observe/logger.js'
 import type { ObserveConnection } from '../quic/transport/observer.js'
 import { parseInteger } from './arguments.js'
+import { engineOf } from './engine-option.js'
 import { createRecorder, keylogOption, qlogOption } from './observe-options.js'
 import type { ObserveFlags } from './observe-options.js'
 import { CliError, closeOnSignal, paint, say, warn } from './output.js'
@@ -82,12 +83,13 @@ async function startDemo({ port, dir, verbose }: DemoFlags, observe: ObserveConn
     // Only the forwarder's port is somebody's business: the others move on if theirs are taken.
     const wanted = `${LOOPBACK}:${(await isUdpPortFree(GATEWAY_PORT)) ? GATEWAY_PORT : 0}`
     const gatewayConfig = loadGatewayConfig(configFile('gateway.yaml'), { ...environment, QUICGATE_GATEWAY: wanted })
-    const gateway = await Gateway.start(gatewayConfig, logger, observe)
+    const engine = engineOf({}, (problem) => logger.warn(problem))
+    const gateway = await Gateway.start(gatewayConfig, logger, observe, engine)
     started.push({ close: () => gateway.close({ drainMs: 1_000 }) })
     const address = formatHostPort(gateway.addresses[0]!)
     const config = loadForwarderConfig(configFile('forwarder.yaml'), { ...environment, QUICGATE_GATEWAY: address })
     const forwarderConfig = { ...config, timeouts: { ...config.timeouts, drain: 1_000 } }
-    const forwarder = await Forwarder.start(forwarderConfig, logger, observe)
+    const forwarder = await Forwarder.start(forwarderConfig, logger, observe, engine)
     started.push(forwarder)
     return {
       upstream: formatHostPort(upstream.address),

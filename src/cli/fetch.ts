@@ -27,6 +27,8 @@ import {
   parseInteger,
   parseMethod
 } from './arguments.js'
+import { engineOf, engineOption } from './engine-option.js'
+import type { EngineFlags } from './engine-option.js'
 import { FileSink, NullSink, TurnSink } from './fetch-output.js'
 import { handshakeFacts, handshakeLines } from './handshake-report.js'
 import { createRecorder, keylogOption, qlogOption } from './observe-options.js'
@@ -34,7 +36,7 @@ import type { ObserveFlags } from './observe-options.js'
 import { CliError, ExitCode, note, reportError, say, warn } from './output.js'
 import { parseVersions } from './versions.js'
 
-interface FetchFlags extends ObserveFlags {
+interface FetchFlags extends ObserveFlags, EngineFlags {
   connect?: HostPort
   quicVersion?: QuicVersion[]
   method?: string
@@ -85,6 +87,7 @@ export function registerFetch(program: Command): void {
         .argParser(parseDuration)
         .default(10_000, '10s')
     )
+    .addOption(engineOption())
     .addOption(keylogOption())
     .addOption(qlogOption())
     .action(async (urls: URL[], flags: FetchFlags) => {
@@ -117,6 +120,7 @@ async function fetchAll(urls: URL[], flags: FetchFlags): Promise<ExitCode> {
     verifier: createVerifier(flags),
     versions: flags.quicVersion ?? supportedVersions,
     observe: recorder.observe,
+    engine: engineOf(flags, warn),
     connect: flags.connect,
     connectTimeoutMs: flags.connectTimeout,
     transport: { forceHolBlocking: flags.forceHol, connectionOptions },

@@ -11,12 +11,14 @@ import { Forwarder } from '../forwarder/forwarder.js'
 import { createLogger } from '../observe/logger.js'
 import type { QuicVersion } from '../quic/wire/versions/version.js'
 import { parseConnect, parseHttpsUrl, parseListen } from './arguments.js'
+import { engineOf, engineOption } from './engine-option.js'
+import type { EngineFlags } from './engine-option.js'
 import { createRecorder, keylogOption, qlogOption } from './observe-options.js'
 import type { ObserveFlags } from './observe-options.js'
 import { CliError, closeOnSignal, warn } from './output.js'
 import { parseVersions } from './versions.js'
 
-interface ForwardFlags extends ObserveFlags {
+interface ForwardFlags extends ObserveFlags, EngineFlags {
   config?: string
   listen?: HostPort
   to?: URL
@@ -46,6 +48,7 @@ export function registerForward(program: Command): void {
     .option('--common-certificates <path...>', 'PEM files, or directories of such, that the gateway has too: each is a set')
     .option('--authority <host>', "host that requests are for, instead of the client's Host")
     .option('--check', 'check the configuration and exit')
+    .addOption(engineOption())
     .addOption(keylogOption())
     .addOption(qlogOption())
     .action(async (flags: ForwardFlags) => {
@@ -54,7 +57,8 @@ export function registerForward(program: Command): void {
       const logger = createLogger({ level: config.log.level })
       if (config.gateway.insecure) warn('--insecure: any certificate is accepted, so anybody can pose as the gateway')
       const recorder = createRecorder(flags, config, (problem) => logger.warn(problem))
-      const forwarder = await Forwarder.start(config, logger, recorder.observe)
+      const engine = engineOf(flags, (problem) => logger.warn(problem), config.engine)
+      const forwarder = await Forwarder.start(config, logger, recorder.observe, engine)
       const { href } = config.gateway.url
       logger.info(`listening on http://${formatHostPort(forwarder.address)}, carrying requests to ${href}`)
       closeOnSignal(async () => {

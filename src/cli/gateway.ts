@@ -9,6 +9,8 @@ import { RouteTable } from '../gateway/route-table.js'
 import { createLogger } from '../observe/logger.js'
 import type { LogLevel } from '../observe/logger.js'
 import type { QuicVersion } from '../quic/wire/versions/version.js'
+import { engineOf, engineOption } from './engine-option.js'
+import type { EngineFlags } from './engine-option.js'
 import { createRecorder, keylogOption, qlogOption } from './observe-options.js'
 import type { ObserveFlags } from './observe-options.js'
 import { CliError, closeOnSignal, say } from './output.js'
@@ -17,7 +19,7 @@ import { parseVersions } from './versions.js'
 /** Time beyond the drain timeout for connections to be closed before the process ends by force. */
 const CLOSE_MARGIN_MS = 5_000
 
-interface GatewayFlags extends ObserveFlags {
+interface GatewayFlags extends ObserveFlags, EngineFlags {
   config: string
   check?: boolean
   explain?: string
@@ -43,6 +45,7 @@ export function registerGateway(program: Command): void {
       new Option('--log-level <level>', 'wins over the configuration')
         .choices(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
     )
+    .addOption(engineOption())
     .addOption(keylogOption())
     .addOption(qlogOption())
     .action(async (flags: GatewayFlags) => {
@@ -68,7 +71,8 @@ function configOf({ config: file, quicVersion: versions }: GatewayFlags): Gatewa
 async function run(config: GatewayConfig, flags: GatewayFlags): Promise<void> {
   const logger = createLogger({ level: flags.logLevel ?? config.log.level })
   const recorder = createRecorder(flags, config, (problem) => logger.warn(problem))
-  const gateway = await Gateway.start(config, logger, recorder.observe)
+  const engine = engineOf(flags, (problem) => logger.warn(problem), config.engine)
+  const gateway = await Gateway.start(config, logger, recorder.observe, engine)
   closeOnSignal(async () => {
     logger.info({ connections: gateway.connectionCount, drainMs: config.drainTimeout }, 'stopping')
     await gateway.close({ drainMs: config.drainTimeout })

@@ -25,11 +25,27 @@ function version(): string {
   return (JSON.parse(text) as { version: string }).version
 }
 
+/** What --version prints: with --verbose, before or behind it, also what the program runs on. */
+async function versionText(args: readonly string[]): Promise<string> {
+  const asked = args.includes('--version') || args.includes('-V')
+  if (!asked || !args.includes('--verbose')) return version()
+  const { chooseEngine } = await import('../endpoint/engines/select-engine.js')
+  const { engine, why } = chooseEngine()
+  const aeads = engine.aeadProvider.preference.join(', ')
+  const { node, openssl } = process.versions
+  return [
+    `quicgate ${version()}`,
+    `engine: ${engine.name} (${why})`,
+    `AEADs, fastest first: ${aeads}`,
+    `Node ${node}, OpenSSL ${openssl}, ${process.platform} ${process.arch}`
+  ].join('\n')
+}
+
 /** @param named the first argument: if it is a command's name, the others are not loaded */
 async function createProgram(named: string | undefined): Promise<Command> {
   const program = new Command('quicgate')
     .description('HTTP over Google QUIC: a gateway, a local forwarder, and tools')
-    .version(version(), '-V, --version', 'print the version')
+    .version(await versionText(process.argv), '-V, --version', 'print the version; with --verbose, the packet engine too')
     .helpOption('-h, --help', 'print help')
     .helpCommand('help [command]', 'print help for a command')
     .showHelpAfterError('Run it with --help to see what it takes.')

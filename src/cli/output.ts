@@ -63,6 +63,7 @@ const personErrors: Record<string, ExitCode> = {
   CliError: ExitCode.usage,
   ConfigError: ExitCode.usage,
   CertificateError: ExitCode.usage,
+  EngineError: ExitCode.usage,
   RecordingError: ExitCode.usage,
   RequestFailure: ExitCode.failed,
   QuicError: ExitCode.failed

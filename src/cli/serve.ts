@@ -12,12 +12,14 @@ import type { QuicVersion } from '../quic/wire/versions/version.js'
 import { FileServer } from '../serve/file-server.js'
 import type { ServedRequest } from '../serve/serve-stream.js'
 import { parseListen } from './arguments.js'
+import { engineOf, engineOption } from './engine-option.js'
+import type { EngineFlags } from './engine-option.js'
 import { createRecorder, keylogOption, qlogOption } from './observe-options.js'
 import type { ObserveFlags } from './observe-options.js'
 import { CliError, closeOnSignal, say, warn } from './output.js'
 import { parseVersions } from './versions.js'
 
-interface ServeFlags extends ObserveFlags {
+interface ServeFlags extends ObserveFlags, EngineFlags {
   listen: HostPort
   cert: string
   key: string
@@ -47,6 +49,7 @@ export function registerServe(program: Command): void {
     .option('--common-certificates <path...>', 'PEM files, or directories of such, that clients have too: each is a set')
     .option('--quic-version <list>', 'versions to accept, such as Q036,Q035', parseVersions)
     .option('--quiet', 'no line for each request')
+    .addOption(engineOption())
     .addOption(keylogOption())
     .addOption(qlogOption())
     .action(async (flags: ServeFlags) => {
@@ -60,6 +63,7 @@ export function registerServe(program: Command): void {
         commonCertificates: flags.commonCertificates && loadCommonCertificates(flags.commonCertificates),
         versions: flags.quicVersion,
         observe: recorder.observe,
+        engine: engineOf(flags, warn),
         onRequest:
           flags.quiet === true ? undefined : (request, { version }) => say(requestLine(request, version.label))
       })

@@ -1,6 +1,7 @@
 /**
  * One connection for each origin, shared by all requests to it, as a fetching client wants them.
  */
+import type { DatagramEngine } from '../endpoint/datagram-engine.js'
 import { QuicClient } from '../endpoint/client.js'
 import type { TransportOptions } from '../endpoint/transport-options.js'
 import type { CommonCertificateSets } from '../quic/crypto/common-certificates.js'
@@ -25,6 +26,8 @@ export interface OriginConnectionsOptions {
   readonly commonCertificates?: CommonCertificateSets | undefined
   /** Sees what each connection does. */
   readonly observe?: ObserveConnection | undefined
+  /** Moves the datagrams; the fastest there is unless given. */
+  readonly engine?: DatagramEngine
   /** Whether to let servers push responses, for later requests to claim. They are told not to if false. */
   readonly push: boolean
 }
@@ -120,6 +123,7 @@ export class OriginConnections {
         transport,
         connectTimeoutMs,
         observe: this.options.observe,
+        engine: this.options.engine,
         sessionCache: this.options.sessionCache,
         commonCertificates: this.options.commonCertificates,
         createSession: (connection) => new HookedClientSession(connection, hooks, transport, push ? 'accept' : 'disable')

@@ -8,7 +8,7 @@ import type { ConfigProblem } from './config-error.js'
 import { ConfigError } from './config-error.js'
 import { loadYaml } from './load-yaml.js'
 import { observeFields, resolveObserved } from './observe-schema.js'
-import { congestionAlgorithms, connectionOption, mtuDiscoveryModes } from './transport-values.js'
+import { congestionAlgorithms, connectionOption, engine, mtuDiscoveryModes } from './transport-values.js'
 import type { HostPort } from './values.js'
 import { duration, hostPort, oneOrMore, parseHostPort } from './values.js'
 
@@ -91,6 +91,7 @@ export const forwarderSchema = z.strictObject({
       longest: duration(10, 600_000).default(30_000).describe('longest pause between attempts to connect')
     })
     .prefault({}),
+  engine,
   ...observeFields,
   maxWaiting: z.int().min(0).max(100_000).default(1024).describe('how many requests may wait at a time'),
   log: z

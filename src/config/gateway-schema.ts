@@ -3,7 +3,7 @@ import ipaddr from 'ipaddr.js'
 import { z } from 'zod'
 import { supportedVersions } from '../quic/wire/versions/registry.js'
 import { observeFields } from './observe-schema.js'
-import { congestionAlgorithms, mtuDiscoveryModes } from './transport-values.js'
+import { congestionAlgorithms, engine, mtuDiscoveryModes } from './transport-values.js'
 import { upstreamDefaultsSchema } from './upstream-schema.js'
 import { duration, hostPort, oneOrMore, size, tokenPattern } from './values.js'
 
@@ -101,6 +101,7 @@ export const gatewaySchema = z.strictObject({
   forwarded: forwardedSchema.prefault({}),
   underscoreHeaders: z.enum(['refuse', 'drop', 'pass']).default('refuse')
     .describe('header names with "_", which many programs take for "-": answer 400, leave them out, or pass them'),
+  engine,
   stateDir: z.string().min(1).optional()
     .describe('where secrets outlive restarts, so that clients reconnect without a new handshake; made if missing'),
   handshake: handshakeSchema.prefault({}),

@@ -54,7 +54,7 @@ export interface QuicClientOptions<S extends QuicSession = QuicSpdyClientSession
   sessionCache?: ClientSessionCache | undefined
   /** Certificates that a server with the same sets need not send. */
   commonCertificates?: CommonCertificateSets | undefined
-  /** Moves the datagrams; node:dgram unless given. */
+  /** Moves the datagrams; {@link defaultEngine} unless given. */
   engine?: DatagramEngine
   /** Clock, alarms and randomness; the machine's unless given. */
   helper?: EndpointHelper

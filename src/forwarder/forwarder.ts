@@ -10,6 +10,7 @@ import { loadCommonCertificates } from '../config/common-certificates.js'
 import type { ForwarderConfig } from '../config/forwarder-schema.js'
 import { formatHostPort } from '../config/values.js'
 import type { HostPort } from '../config/values.js'
+import type { DatagramEngine } from '../endpoint/datagram-engine.js'
 import { QuicClient } from '../endpoint/client.js'
 import { FileSessionCache } from '../endpoint/session-cache.js'
 import { ClientSessionCache } from '../quic/handshake/client/session-cache.js'
@@ -46,7 +47,12 @@ export class Forwarder {
    * Listens and begins to connect; does not wait for the gateway. Rejects with the system's error if it cannot listen,
    * with CertificateError if a CA file cannot be used.
    */
-  static async start(config: ForwarderConfig, logger: Logger, observe?: ObserveConnection): Promise<Forwarder> {
+  static async start(
+    config: ForwarderConfig,
+    logger: Logger,
+    observe?: ObserveConnection,
+    engine?: DatagramEngine
+  ): Promise<Forwarder> {
     const context = failureContextOf(config)
     const hooks: ClientSessionHooks = {
       onCanOpenStream: (session) => pool.release(session),
@@ -55,7 +61,7 @@ export class Forwarder {
       isAuthorized: () => true
     }
     const sessionCache = openSessionCache(config.gateway.sessionCache, logger)
-    const dial = dialer(config, hooks, observe, sessionCache)
+    const dial = dialer(config, hooks, observe, sessionCache, engine)
     const pool: GatewayConnection<QuicSpdyClientSession> = new GatewayConnection({
       dial,
       context,
@@ -150,7 +156,8 @@ function dialer(
   config: ForwarderConfig,
   hooks: ClientSessionHooks,
   observe: ObserveConnection | undefined,
-  sessionCache: ClientSessionCache | undefined
+  sessionCache: ClientSessionCache | undefined,
+  engine: DatagramEngine | undefined
 ): (signal: AbortSignal) => Promise<QuicClient> {
   const { gateway, timeouts } = config
   const commonCertificates = gateway.commonCertificates && loadCommonCertificates(gateway.commonCertificates)
@@ -172,6 +179,7 @@ function dialer(
       connectTimeoutMs: timeouts.connect,
       signal,
       observe,
+      engine,
       sessionCache,
       commonCertificates,
       createSession: (connection) => new HookedClientSession(connection, hooks, transport)

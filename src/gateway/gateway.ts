@@ -4,7 +4,8 @@ import { lookup } from 'node:dns/promises'
 import { ConfigError } from '../config/config-error.js'
 import type { GatewayConfig, ListenerConfig } from '../config/gateway-config.js'
 import { formatHostPort } from '../config/values.js'
-import { NodeEngine } from '../endpoint/engines/node-engine.js'
+import type { DatagramEngine } from '../endpoint/datagram-engine.js'
+import { defaultEngine } from '../endpoint/engines/select-engine.js'
 import { SecretsKeeper } from '../endpoint/secrets-keeper.js'
 import { QuicServer } from '../endpoint/server.js'
 import type { ServerEvent } from '../endpoint/server.js'
@@ -45,7 +46,8 @@ export class Gateway {
   private constructor(
     private readonly config: GatewayConfig,
     private readonly logger: Logger,
-    private readonly observe: ObserveConnection | undefined
+    private readonly observe: ObserveConnection | undefined,
+    private readonly engine: DatagramEngine
   ) {
     this.upstreams = new UpstreamPools(config.upstreams)
     this.context = {
@@ -63,8 +65,13 @@ export class Gateway {
    * Opens every listener, or none.
    * @throws ConfigError if an address cannot be listened at, or secrets cannot be kept
    */
-  static async start(config: GatewayConfig, logger: Logger, observe?: ObserveConnection): Promise<Gateway> {
-    const gateway = new Gateway(config, logger, observe)
+  static async start(
+    config: GatewayConfig,
+    logger: Logger,
+    observe?: ObserveConnection,
+    engine: DatagramEngine = defaultEngine()
+  ): Promise<Gateway> {
+    const gateway = new Gateway(config, logger, observe, engine)
     const secrets = gateway.keepSecrets()
     gateway.warnOfExpiry()
     const nonces = gateway.clientNonces()
@@ -110,7 +117,7 @@ export class Gateway {
     try {
       return new SecretsKeeper({
         directory: stateDir,
-        aeads: new NodeEngine().aeadProvider.preference,
+        aeads: this.engine.aeadProvider.preference,
         policy: { rotateEvery: handshake.rotateEvery / 1000, acceptFor: handshake.acceptFor / 1000 },
         onWarning: (message) => this.logger.warn(message)
       })
@@ -158,7 +165,8 @@ export class Gateway {
         transport,
         createSession: (connection) => new GatewaySession(connection, options, this.context, stopping),
         onEvent: (event) => this.onEvent(event),
-        observe: this.observe
+        observe: this.observe,
+        engine: this.engine
       })
     } catch (error) {
       // Only what the system refuses is the configuration's fault.

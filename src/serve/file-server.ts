@@ -1,6 +1,7 @@
 /**
  * A server of files over QUIC, as the reference program's quic_server, and of its recorded responses.
  */
+import type { DatagramEngine } from '../endpoint/datagram-engine.js'
 import { QuicServer } from '../endpoint/server.js'
 import { sessionOptions } from '../endpoint/transport-options.js'
 import type { TransportOptions } from '../endpoint/transport-options.js'
@@ -30,6 +31,8 @@ export interface FileServerOptions {
   onRequest?(request: ServedRequest, connection: SessionConnection): void
   /** Sees what each connection does. */
   readonly observe?: ObserveConnection | undefined
+  /** Moves the datagrams; the fastest there is unless given. */
+  readonly engine?: DatagramEngine
 }
 
 class ServeSession extends QuicSpdyServerSession {
@@ -70,6 +73,7 @@ export class FileServer {
       versions: o.versions,
       transport,
       observe: o.observe,
+      engine: o.engine,
       createSession: (connection) =>
         new ServeSession(connection, sessionOptions('server', transport), {
           content,
