@@ -52,6 +52,7 @@ const mistakes: [string, RegExp][] = [
   ['serve --cert {}/certs/cert.pem --key {}/certs/key.pem --root {}/nowhere', /nowhere does not exist/],
   ['serve --cert {}/certs/cert.pem --key {}/certs/key.pem --root {}/not-pem', /not-pem is not a directory/],
   ['serve --recorded --files --cert a --key b --root c', /'--recorded' cannot be used with option '--files'/],
+  ['serve --engine fast --cert a --key b --root c', /--engine <engine>' argument 'fast' is invalid[^]*auto, native, node/],
   ['fetch', /missing required argument 'url'/],
   ['fetch gateway.example', /'gateway.example' is invalid for argument 'url'[^]*https URL/],
   ['fetch https://a.example --parallel 0', /--parallel <n>' argument '0' is invalid[^]*from 1 to 1000/],
@@ -105,6 +106,22 @@ describe('mistakes', () => {
   })
 })
 
+describe('an engine that cannot be had', () => {
+  const environment = async (value: string, args: string[]): Promise<string> => {
+    const { code, stderr } = await quicgate(args, { cwd: dir, env: { QUICGATE_ENGINE: value } })
+    expect(code).toBe(2)
+    expect(stderr).not.toMatch(/^\s+at /m)
+    return stderr
+  }
+
+  it('is refused with the place that asks for it and with what there is', async () => {
+    const message = await environment('fast', ['fetch', 'https://a.example', '--connect', '127.0.0.1:9'])
+    expect(message).toContain('QUICGATE_ENGINE: expected one of auto, native, node, not "fast"')
+    writeFileSync(join(dir, 'engine.yaml'), 'listen: 127.0.0.1:0\ngateway:\n  url: https://g.example\nengine: fast\n')
+    expect(await refused(['forward', '--config', 'engine.yaml'])).toMatch(/engine\.yaml:4:9: .*native/)
+  })
+})
+
 describe('help and version', () => {
   it('are no mistakes', async () => {
     const help = await quicgate(['--help'])
@@ -114,5 +131,11 @@ describe('help and version', () => {
       expect((await quicgate([command, '--help'])).code).toBe(0)
     }
     expect((await quicgate(['--version'])).stdout.toString()).toMatch(/^\d+\.\d+\.\d+\n$/)
+    for (const args of [['--version', '--verbose'], ['--verbose', '-V']]) {
+      const { code, stdout } = await quicgate(args, { env: { QUICGATE_ENGINE: 'node' } })
+      expect(code).toBe(0)
+      expect(stdout.toString()).toMatch(/^engine: node \(QUICGATE_ENGINE asks for it\)$/m)
+      expect(stdout.toString()).toMatch(/^AEADs, fastest first: AESG, CC20$/m)
+    }
   }, 60_000)
 })

@@ -69,6 +69,8 @@ function chooseById(label: string, offset: number, count: number): Line[] {
 }
 
 /**
+ * Makes the program.
+ *
  * @param count how many sockets there will be
  * @throws RangeError unless it is a whole number from 1 to 65,535
  */

@@ -2,11 +2,13 @@
  * Which engine moves the datagrams: what a flag, the environment or a configuration asks for, or the fastest that runs.
  */
 import type { DatagramEngine } from '../datagram-engine.js'
+import { loadAddon, type NativeAddon } from './native-addon.js'
 import { NativeEngine } from './native-engine.js'
 import { NodeEngine } from './node-engine.js'
 
 /** What can be asked for. */
 export const engineNames = ['auto', 'native', 'node'] as const
+/** One of {@link engineNames}. */
 export type EngineName = (typeof engineNames)[number]
 
 /** The environment variable that wins over configuration files. */
@@ -35,13 +37,19 @@ export interface EngineRequest {
 
 /**
  * Chooses.
+ *
+ * @param load gives the addon, or throws what stands in the way
  * @throws EngineError if the environment names none, or the native engine is asked for and does not load
  */
-export function chooseEngine(request: EngineRequest = {}, env: NodeJS.ProcessEnv = process.env): EngineChoice {
+export function chooseEngine(
+  request: EngineRequest = {},
+  env: NodeJS.ProcessEnv = process.env,
+  load: () => NativeAddon = loadAddon
+): EngineChoice {
   const { name, by } = wanted(request, env)
   if (name === 'node') return { engine: new NodeEngine(), why: `${by} asks for it` }
   try {
-    const engine = new NativeEngine({ onDegraded: request.onDegraded })
+    const engine = new NativeEngine({ onDegraded: request.onDegraded }, load())
     return { engine, why: name === 'native' ? `${by} asks for it` : 'it is built and fits this Node' }
   } catch (error) {
     const reason = (error as Error).message.split('\n')[0]!
