@@ -6,10 +6,15 @@
 # Inside a container a server has to listen on 0.0.0.0, not on loopback: published ports lead to the container's
 # own address. docker-compose.yml shows all parts together.
 
-FROM node:22-slim AS build
+# The whole image, unlike the slim one, has what it takes to build the native packet engine.
+FROM node:22 AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
+COPY binding.gyp ./
+COPY native ./native
+COPY scripts ./scripts
+RUN npm run build:native
 COPY tsconfig.json tsconfig.build.json ./
 COPY src ./src
 RUN npm run build \
@@ -21,6 +26,7 @@ WORKDIR /app
 COPY package.json LICENSE ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
+COPY --from=build /app/build/Release/quicgate.node ./build/Release/
 # /certificates and /var/lib/quicgate are where volumes go; a new volume takes over the owner set here.
 RUN chmod +x dist/cli/main.js \
  && mkdir -p /usr/local/bin /etc/quicgate /certificates /var/lib/quicgate \
