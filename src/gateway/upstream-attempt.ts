@@ -100,7 +100,7 @@ export class UpstreamAttempt implements Dispatcher.DispatchHandler, ConnectionWa
     if (contentLength !== undefined) headers.push('content-length', String(contentLength))
     this.assignedAt = performance.now()
     this.times.queue = this.assignedAt - this.startedAt
-    const options: Dispatcher.DispatchOptions & { servername: string | undefined } = {
+    const options: Dispatcher.DispatchOptions & { servername: string } = {
       method,
       path: target,
       headers,

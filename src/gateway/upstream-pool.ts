@@ -57,7 +57,7 @@ export class UpstreamPool {
   /** Host, and port if it is not the scheme's own: what a Host field names. */
   readonly host: string
   /** What https connections ask for and verify; the same for all requests, whatever host they name. */
-  readonly servername: string | undefined
+  readonly servername: string
   private readonly origin: string
   private readonly connect: buildConnector.connector
   private readonly clients: MeteredClient[] = []
@@ -77,7 +77,7 @@ export class UpstreamPool {
     this.authority = url.port === '' ? `${url.hostname}:${url.protocol === 'https:' ? 443 : 80}` : url.host
     const bare = url.hostname.replace(/^\[|\]$/g, '')
     const name = target.tls?.serverName ?? (isIP(bare) === 0 ? bare : undefined)
-    this.servername = url.protocol === 'https:' ? (name ?? bare) : undefined
+    this.servername = name ?? bare
     const connector = buildConnector({
       timeout: options.connectTimeoutMs,
       ca: target.tls?.ca === undefined ? undefined : readFileSync(target.tls.ca),

@@ -1,6 +1,9 @@
 /** What HTTP allows in field names and values, and which fields end at each hop (RFC 9110 sections 5 and 7.6.1). */
 import type { HeaderField, HeaderList } from '../quic/spdy/header-list.js'
 
+// Fields are not taken apart with `const [name, value] = field` here, nor elsewhere where every message passes: that makes
+// an iterator for each.
+
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const lowerToken = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
 const value = /^(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?$/
@@ -73,8 +76,9 @@ export function isConnectionSpecific(name: string): boolean {
 function connectionOptions(fields: readonly HeaderField[]): Set<string> | undefined {
   let names: Set<string> | undefined
   for (let i = 0; i < fields.length; i++) {
-    const [name, text] = fields[i]
-    if (name !== 'connection') continue
+    // `keep-alive` is what most upstreams say, and no field of that name is passed on anyway.
+    if (fields[i][0] !== 'connection' || fields[i][1] === 'keep-alive') continue
+    const text = fields[i][1]
     names ??= new Set()
     for (const option of text.split(',')) names.add(option.trim().toLowerCase())
   }
@@ -91,9 +95,9 @@ export function endToEndFields(fields: readonly HeaderField[]): HeaderList {
   const kept: HeaderList = []
   for (let i = 0; i < fields.length; i++) {
     const field = fields[i]
-    const [name, text] = field
+    const name = field[0]
     if ((traitsOf(name) & FieldTrait.HopByHop) !== 0) {
-      if (name === 'te' && text.trim().toLowerCase() === 'trailers') kept.push(field)
+      if (name === 'te' && field[1].trim().toLowerCase() === 'trailers') kept.push(field)
     } else if (listed === undefined || !listed.has(name)) {
       kept.push(field)
     }
@@ -138,9 +142,8 @@ export function responseFields(raw: readonly Buffer[]): HeaderList {
   let kept = 0
   for (let i = 0; i < fields.length; i++) {
     const field = fields[i]
-    const [name, text] = field
-    if ((traitsOf(name) & (FieldTrait.Valid | FieldTrait.HopByHop)) !== FieldTrait.Valid) continue
-    if (listed?.has(name) !== true && isFieldValue(text)) fields[kept++] = field
+    if ((traitsOf(field[0]) & (FieldTrait.Valid | FieldTrait.HopByHop)) !== FieldTrait.Valid) continue
+    if (listed?.has(field[0]) !== true && isFieldValue(field[1])) fields[kept++] = field
   }
   fields.length = kept
   return fields

@@ -67,7 +67,8 @@ class HeadReader {
   constructor(private readonly underscores: UnderscorePolicy) {}
 
   take(field: HeaderField): string | undefined {
-    const [name, value] = field
+    const name = field[0]
+    const value = field[1]
     if (isPseudoHeader(name)) return this.takePseudo(name, value)
     if (!isFieldName(name)) return `${quote(name)} is not a valid field name`
     if (!isFieldValue(value)) return `the value of ${name} has octets that HTTP does not allow`
@@ -107,7 +108,8 @@ class HeadReader {
   }
 
   private takeRegular(field: HeaderField): string | undefined {
-    const [name, value] = field
+    const name = field[0]
+    const value = field[1]
     switch (name) {
       case 'te':
         if (value.toLowerCase() !== 'trailers') return 'te may only be "trailers"'
