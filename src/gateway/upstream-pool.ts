@@ -56,7 +56,10 @@ export class UpstreamPool {
   readonly authority: string
   /** Host, and port if it is not the scheme's own: what a Host field names. */
   readonly host: string
-  /** What https connections ask for and verify; the same for all requests, whatever host they name. */
+  /**
+   * What https connections ask for and verify; the same for all requests, whatever host they name. Given for http as well,
+   * where it means nothing: undici would make one of each request's Host field.
+   */
   readonly servername: string
   private readonly origin: string
   private readonly connect: buildConnector.connector
