@@ -194,10 +194,11 @@ class SendingSession extends QuicSpdyServerSession {
 }
 
 let received = 0
+const room = new Uint8Array(65_536)
 
 class ReceivingStream extends QuicSpdyStream {
   onDataAvailable() {
-    for (let piece = this.read(); piece !== undefined; piece = this.read()) received += piece.length
+    for (let length = this.readInto(room); length > 0; length = this.readInto(room)) received += length
   }
 }
 

@@ -51,27 +51,57 @@ class AddressBook {
   }
 }
 
+/** A buffer for transmits, and its packets as dgram wants them: given an offset and a length it would make a view each time. */
+class TransmitBuffer {
+  private readonly views: Buffer[] = []
+  private segmentSize = 0
+
+  constructor(readonly bytes: Uint8Array = new Uint8Array(TRANSMIT_BUFFER_SIZE)) {}
+
+  /** The packet at `at`, in a transmit whose packets have `segmentSize` bytes, the last of them maybe less. */
+  packet(at: number, size: number, segmentSize: number): Buffer {
+    if (size !== segmentSize) return this.view(at, size)
+    if (segmentSize !== this.segmentSize) {
+      this.views.length = 0
+      this.segmentSize = segmentSize
+    }
+    const index = at / segmentSize
+    if (index === this.views.length) this.views.push(this.view(at, size))
+    return this.views[index]!
+  }
+
+  private view(at: number, size: number): Buffer {
+    return Buffer.from(this.bytes.buffer, this.bytes.byteOffset + at, size)
+  }
+}
+
 /**
  * Buffers that dgram may still be reading. The kernel copies at once as a rule, but a datagram that it refuses for the
  * moment waits in libuv's queue with its buffer: one is used again only in a later turn, with that queue empty.
  */
 class BufferRing {
-  private readonly buffers: Uint8Array[] = []
+  private readonly buffers: TransmitBuffer[] = []
   private next = 0
+  private acquired = new TransmitBuffer()
   private usedThisTurn = 0
   private resetPlanned = false
 
   constructor(private readonly socket: Socket) {}
 
   /** A buffer to write into. The same one until {@link onSent} says that it was given to the socket. */
-  acquire(): Uint8Array {
-    if (this.usedThisTurn >= RING_SIZE || this.socket.getSendQueueCount() > 0) {
-      return new Uint8Array(TRANSMIT_BUFFER_SIZE)
-    }
-    return (this.buffers[this.next] ??= new Uint8Array(TRANSMIT_BUFFER_SIZE))
+  acquire(): TransmitBuffer {
+    if (this.usedThisTurn >= RING_SIZE || this.socket.getSendQueueCount() > 0) this.acquired = new TransmitBuffer()
+    else this.acquired = this.buffers[this.next] ??= new TransmitBuffer()
+    return this.acquired
   }
 
-  onSent(buffer: Uint8Array): void {
+  /** What {@link acquire} gave last, if these are its bytes. */
+  find(bytes: Uint8Array): TransmitBuffer {
+    return bytes === this.acquired.bytes ? this.acquired : new TransmitBuffer(bytes)
+  }
+
+  /** These bytes were given to the socket. */
+  onSent(buffer: TransmitBuffer): void {
     if (buffer !== this.buffers[this.next]) return
     this.next = (this.next + 1) % RING_SIZE
     this.usedThisTurn++
@@ -131,27 +161,30 @@ class NodeDatagramSocket implements DatagramSocket {
   }
 
   acquireBuffer(): Uint8Array {
-    return this.ring.acquire()
+    return this.ring.acquire().bytes
   }
 
   send(transmit: Transmit, bytes: Uint8Array): boolean {
     if (this.closed) return true
     const { to, length, segmentSize } = transmit
+    const buffer = this.ring.find(bytes)
     const queued = this.socket.getSendQueueSize()
     for (let at = 0; at < length; at += segmentSize) {
       const size = Math.min(segmentSize, length - at)
       // Only who waits for an outcome pays for hearing of it: the end of a queue, or a size never sent before.
       const last = queued > 0 && at + size === length
-      if (last || size > this.largestKnownGood) this.sendWatched(to, bytes, at, size)
-      else if (this.connected) this.socket.send(bytes, at, size)
-      else this.socket.send(bytes, at, size, to.port, to.address)
+      const packet = buffer.packet(at, size, segmentSize)
+      if (last || size > this.largestKnownGood) this.sendWatched(to, packet)
+      else if (this.connected) this.socket.send(packet)
+      else this.socket.send(packet, to.port, to.address)
     }
-    this.ring.onSent(bytes)
+    this.ring.onSent(buffer)
     this.blocked = queued > 0 && queued + length > SEND_QUEUE_LIMIT
     return !this.blocked
   }
 
-  private sendWatched(to: PeerAddress, bytes: Uint8Array, at: number, size: number): void {
+  private sendWatched(to: PeerAddress, packet: Buffer): void {
+    const size = packet.length
     const done = (error: Error | null): void => {
       if (this.closed) return
       if (error === null) this.largestKnownGood = Math.max(this.largestKnownGood, size)
@@ -161,8 +194,8 @@ class NodeDatagramSocket implements DatagramSocket {
       this.blocked = false
       this.handler.onWritable()
     }
-    if (this.connected) this.socket.send(bytes, at, size, done)
-    else this.socket.send(bytes, at, size, to.port, to.address, done)
+    if (this.connected) this.socket.send(packet, done)
+    else this.socket.send(packet, to.port, to.address, done)
   }
 
   /** Nothing has been gathered. */
