@@ -11,7 +11,8 @@ import {
   MAX_SEGMENT_SIZE,
   MAX_WINDOW_PACKETS
 } from './congestion-controller.js'
-import { Cubic, type WindowCurve } from './cubic.js'
+import { Cubic } from './cubic.js'
+import type { WindowCurve } from './cubic-curve.js'
 import { HybridSlowStart } from './hybrid-slow-start.js'
 import { PacketCubic } from './packet-cubic.js'
 import type { PacketList } from './packet-list.js'

@@ -1,124 +1,31 @@
 /**
- * The CUBIC window curve in bytes, as the reference computes it (cubic_bytes.cc): growth depends on the time since the
- * last loss, not on the round-trip time, and N emulated connections make it milder after a loss.
+ * The CUBIC window curve in bytes, as the reference computes it (cubic_bytes.cc).
  */
 import type { Micros } from '../types.js'
 import { MAX_SEGMENT_SIZE } from './congestion-controller.js'
+import { CubicCurve, type WindowCurve } from './cubic-curve.js'
 
-/** 410 / 2^40: 0.4 in units of 1/1024 s cubed, with the 100 ms scaling round trip folded in. */
-const CUBE_WINDOW_SCALE = 410
-const CUBE_SCALE = 2 ** 40
-const CUBE_FACTOR = Math.floor(Math.floor(CUBE_SCALE / CUBE_WINDOW_SCALE) / MAX_SEGMENT_SIZE)
-const MAX_UPDATE_INTERVAL: Micros = 30_000
-const LOSS_FACTOR = 0.7
-/** Extra cut of the remembered maximum when a loss comes before the old one was reached again: gives way to others. */
-const LAST_MAX_FACTOR = 0.85
-const UNSET = -1
-
-/** How a window, in bytes, answers losses and acknowledgements outside of slow start. */
-export interface WindowCurve {
-  setEmulatedConnections(count: number): void
-  reset(): void
-  onApplicationLimited(): void
-  windowAfterLoss(window: number): number
-  windowAfterAck(now: Micros, acked: number, window: number, minRtt: Micros): number
-}
-
-/** The state of one CUBIC epoch. Windows in bytes. */
-export class Cubic implements WindowCurve {
-  private connections = 2
-  private epoch: Micros = UNSET
-  private lastUpdate: Micros = UNSET
-  private lastWindow = 0
-  private lastMaxWindow = 0
-  private ackedBytes = 0
-  private estimatedRenoWindow = 0
-  private originWindow = 0
-  /** In 1/1024 s. */
-  private timeToOrigin = 0
-  private lastTarget = 0
-
-  /** How many TCP connections this one stands for (default 2). */
-  setEmulatedConnections(count: number): void {
-    this.connections = Math.max(1, count)
+/** Windows in bytes, of any size. */
+export class Cubic extends CubicCurve implements WindowCurve {
+  constructor() {
+    super(MAX_SEGMENT_SIZE)
   }
 
-  /** The share of the window that stays after a loss. */
-  get beta(): number {
-    return (this.connections - 1 + LOSS_FACTOR) / this.connections
-  }
-
-  /** Additive growth of the emulated Reno connections, segments a window. */
-  get alpha(): number {
-    const beta = this.beta
-    return (3 * this.connections * this.connections * (1 - beta)) / (1 + beta)
-  }
-
-  reset(): void {
-    this.epoch = UNSET
-    this.lastUpdate = UNSET
-    this.lastWindow = 0
-    this.lastMaxWindow = 0
-    this.ackedBytes = 0
-    this.estimatedRenoWindow = 0
-    this.originWindow = 0
-    this.timeToOrigin = 0
-    this.lastTarget = 0
-  }
-
-  /** The window is not used up: starts a new epoch, so that idle time does not count as time for growth. */
-  onApplicationLimited(): void {
-    this.epoch = UNSET
-  }
-
-  /** The window after a loss. */
   windowAfterLoss(window: number): number {
-    this.lastMaxWindow = window < this.lastMaxWindow ? Math.floor(LAST_MAX_FACTOR * window) : window
-    this.epoch = UNSET
-    return Math.floor(window * this.beta)
+    return this.shrink(window)
   }
 
-  /**
-   * The window after `acked` bytes were acknowledged.
-   * @param minRtt added to the elapsed time: the window is for what is sent one round trip from now
-   */
   windowAfterAck(now: Micros, acked: number, window: number, minRtt: Micros): number {
-    this.ackedBytes += acked
-    if (
-      this.lastWindow === window &&
-      this.lastUpdate !== UNSET &&
-      now - this.lastUpdate <= MAX_UPDATE_INTERVAL
-    ) {
-      return Math.max(this.lastTarget, this.estimatedRenoWindow)
-    }
-    this.lastWindow = window
-    this.lastUpdate = now
-    if (this.epoch === UNSET) this.startEpoch(now, acked, window)
-
-    const elapsed = Math.floor(((now + minRtt - this.epoch) * 1024) / 1_000_000)
-    const offset = this.timeToOrigin - elapsed
-    const delta = Math.floor((CUBE_WINDOW_SCALE * offset * offset * offset) / CUBE_SCALE) * MAX_SEGMENT_SIZE
-    // Never more than half of what was acked, however steep the curve is here.
-    const target = Math.min(this.originWindow - delta, window + Math.floor(this.ackedBytes / 2))
-
-    this.estimatedRenoWindow += Math.floor(
-      (this.ackedBytes * (this.alpha * MAX_SEGMENT_SIZE)) / this.estimatedRenoWindow
-    )
-    this.ackedBytes = 0
-    this.lastTarget = target
-    return Math.max(target, this.estimatedRenoWindow)
+    return this.grow(now, acked, window, minRtt)
   }
 
-  private startEpoch(now: Micros, acked: number, window: number): void {
-    this.epoch = now
-    this.ackedBytes = acked
-    this.estimatedRenoWindow = window
-    if (this.lastMaxWindow <= window) {
-      this.timeToOrigin = 0
-      this.originWindow = window
-    } else {
-      this.timeToOrigin = Math.floor(Math.cbrt(CUBE_FACTOR * (this.lastMaxWindow - window)))
-      this.originWindow = this.lastMaxWindow
-    }
+  protected override growthLimit(acked: number): number {
+    return Math.floor(acked / 2)
   }
+
+  protected override growReno(acked: number): void {
+    this.estimatedRenoWindow += Math.floor((acked * (this.alpha * MAX_SEGMENT_SIZE)) / this.estimatedRenoWindow)
+  }
+
+  protected override onEpochStarted(): void {}
 }

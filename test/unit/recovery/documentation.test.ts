@@ -7,7 +7,7 @@ const sources = [
   'src/quic/recovery/sent-packet-manager.ts',
   'src/quic/transport/acks/ack-scheduler.ts',
   'src/quic/transport/bandwidth-resumption.ts',
-  'src/quic/transport/connection.ts',
+  'src/quic/transport/connection-parts.ts',
   'src/quic/transport/connection-path.ts'
 ]
 
