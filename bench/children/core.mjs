@@ -2,7 +2,7 @@
  * Two endpoints in one process: the product's classes from driver to streams, on a virtual clock, with a wire that is an
  * array and a cipher that does nothing. What is left is the protocol's own cost.
  *
- * Usage: node core.mjs CERT KEY CA MEGABYTES VERSION [DIST]
+ * Usage: node core.mjs CERT KEY CA MEGABYTES VERSION [DIST], where DIST is another build to measure
  */
 import { readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
@@ -110,6 +110,8 @@ class Side {
         for (let at = 0; at < length; at += segmentSize) this.#send(bytes, at, Math.min(segmentSize, length - at))
         return true
       },
+      flush: () => true,
+      kernelDrops: () => undefined,
       close: async () => {}
     }
   }

@@ -37,6 +37,7 @@ async function quick(name: string): Promise<{ cases: Case[]; printed: string }> 
 /** What benchmarks have to measure of quicgate itself, whatever else is installed here. */
 const ours: Record<string, { sides: RegExp; metrics: string[] }> = {
   bulk: { sides: /^(serve → fetch|fetch → serve|AESG|CC20) \(node\)/, metrics: ['MB/s', 'server CPU µs/MB'] },
+  core: { sides: /^Q0(50|46|36)$/, metrics: ['sender CPU µs/packet', 'receiver CPU µs/packet', 'bytes allocated/packet'] },
   proxy: { sides: /^gateway \(node\)/, metrics: ['requests/s', 'p99.9 ms', 'proxy CPU µs/request'] },
   chain: { sides: /^forwarder → gateway \(node\)/, metrics: ['requests/s', 'forwarder CPU µs/request', 'gateway CPU µs/request'] },
   handshakes: { sides: /^serve \(node\)/, metrics: ['handshakes/s', 'server CPU µs/handshake'] },
