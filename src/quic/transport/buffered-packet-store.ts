@@ -78,6 +78,8 @@ export class BufferedPacketStore {
   }
 
   nextExpiry(): Micros {
+    // Asked after every turn, and hardly ever is there one.
+    if (this.connections.size === 0) return Infinity
     let next = Infinity
     for (const entry of this.connections.values()) next = Math.min(next, entry.expiry)
     return next

@@ -75,6 +75,29 @@ describe('BodySender', () => {
     expect(sink.bytes.equals(content)).toBe(true)
   })
 
+  it('reads into memory that the stream is done with, and into none that it may yet read', async () => {
+    const sink = new Sink()
+    sink.ready = false
+    const sender = new BodySender(sink, file, 0, content.length, 1)
+    const next = async (): Promise<Uint8Array> => {
+      const { length } = sink.pieces
+      sender.pump()
+      await expect.poll(() => sink.pieces.length).toBe(length + 1)
+      return sink.pieces[length]!
+    }
+    const first = await next()
+    const second = await next()
+    expect(second.buffer).not.toBe(first.buffer)
+    sink.releasedOffset = first.length - 1
+    const third = await next()
+    expect(third.buffer).not.toBe(first.buffer)
+    expect(Buffer.concat([first, second, third]).equals(content.subarray(0, 3 * first.length))).toBe(true)
+    sink.releasedOffset = first.length
+    expect((await next()).buffer).toBe(first.buffer)
+    expect(sink.pieces[3]!).toEqual(content.subarray(3 * first.length, 4 * first.length))
+    sender.stop()
+  })
+
   it('resets the stream when the file has become shorter', async () => {
     const sink = new Sink()
     truncateSync(path, 200_000)

@@ -35,6 +35,21 @@ describe('SendBuffer', () => {
     expect(buffer.allAcked).toBe(true)
   })
 
+  it('says which chunks it no longer reads', () => {
+    const buffer = new SendBuffer()
+    for (let i = 0; i < 3; i++) buffer.append(Buffer.alloc(2000, i))
+    buffer.markSent(5000)
+    buffer.onAcked(2000, 2000)
+    expect(buffer.releasedOffset).toBe(0)
+    buffer.onAcked(0, 1999)
+    expect(buffer.releasedOffset).toBe(0)
+    buffer.onAcked(1999, 1)
+    expect(buffer.releasedOffset).toBe(4000)
+    buffer.markSent(1000)
+    buffer.onAcked(4000, 2000)
+    expect(buffer.releasedOffset).toBe(6000)
+  })
+
   it('forgets everything when dropped, but not how much was sent', () => {
     const buffer = new SendBuffer()
     buffer.append(Buffer.alloc(5000))
