@@ -8,11 +8,11 @@ import { cli, freePort, ready, start } from './processes.mjs'
  * @param {string} directory made for its configuration
  * @param {{ cert: string, key: string }} certificates
  * @param {number} upstreamPort
- * @param {{ transport?: string } & object} options `transport`: lines of the listener's configuration; the rest as for
- *     any program
+ * @param {{ transport?: string, extra?: string } & object} options lines of the listener's configuration and of the
+ *     gateway's; the rest as for any program
  * @returns the process and its UDP port
  */
-export async function startGateway(directory, certificates, upstreamPort, { transport = '', ...options } = {}) {
+export async function startGateway(directory, certificates, upstreamPort, { transport = '', extra = '', ...options } = {}) {
   const port = await freePort('udp')
   mkdirSync(directory)
   const config = join(directory, 'gateway.yaml')
@@ -24,7 +24,7 @@ export async function startGateway(directory, certificates, upstreamPort, { tran
       - cert: ${certificates.cert}
         key: ${certificates.key}
 ${transport}routes: routes.yaml
-`
+${extra}`
   )
   writeFileSync(
     join(directory, 'routes.yaml'),

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -37,7 +37,8 @@ let started = 0
  */
 export function start(args, { usageFile, env, ...options } = {}) {
   const usage = pathToFileURL(join(here, 'usage.mjs'))
-  const ours = { NODE_ENV: 'production', NODE_OPTIONS: `--import ${usage}`, ...env }
+  const parent = String(process.pid)
+  const ours = { NODE_ENV: 'production', NODE_OPTIONS: `--import ${usage}`, QUICGATE_BENCH_PARENT: parent, ...env }
   if (usageFile !== undefined) ours.QUICGATE_BENCH_USAGE = usageFile
   const program = spawnLogged([process.execPath, ...args], 'ipc', { ...options, env: ours })
   program.answers = true
@@ -123,13 +124,29 @@ export async function cpuMicros(program) {
 
 /** The same of any process, from /proc, in steps of 10 ms; NaN where there is no /proc. */
 function procMicros(pid) {
+  return procStat(pid)?.micros ?? NaN
+}
+
+/** Parent and processor time of a process; undefined if there is none, or no /proc. */
+function procStat(pid) {
   try {
-    // The name, in brackets, may hold spaces. utime and stime are the 14th and 15th field.
-    const [user, system] = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ').slice(11, 13)
-    return (Number(user) + Number(system)) * TICK_MICROS
+    // The name, in brackets, may hold spaces. What follows begins with the third field; utime is the 14th.
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ')
+    return { parent: Number(fields[1]), micros: (Number(fields[11]) + Number(fields[12])) * TICK_MICROS }
   } catch {
-    return NaN
+    return undefined
   }
+}
+
+/** Processor time, microseconds, of the processes that a program has started, by process id (Linux; none elsewhere). */
+export function childrenMicros(program) {
+  const found = new Map()
+  if (process.platform !== 'linux') return found
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    const stat = procStat(pid)
+    if (stat?.parent === program.pid) found.set(pid, stat.micros)
+  }
+  return found
 }
 
 /** Resident memory, bytes (Linux; NaN elsewhere). */
@@ -200,6 +217,14 @@ async function ended(program) {
 /** Ends programs. */
 export async function stop(...programs) {
   await Promise.all(programs.map(stopOne))
+}
+
+/** Ends programs that nobody needs to take leave of their peers. */
+export async function kill(...programs) {
+  const running = programs.filter((program) => !hasEnded(program))
+  const exited = running.map((program) => once(program, 'exit'))
+  for (const program of running) program.kill('SIGKILL')
+  await Promise.all(exited)
 }
 
 async function stopOne(program) {

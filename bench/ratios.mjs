@@ -64,7 +64,7 @@ const rows = [
     what: 'requests/s, 2 workers ÷ 1',
     least: { native: 1.6 },
     value: (report, engine) => {
-      const one = report.cases.find(({ name }) => name === 'proxy-workers')
+      const one = report.cases.find(({ name }) => name === 'workers')
       const side = (workers) => one?.sides.find(({ name }) => name === `${workers} (${engine})`)
       return ratioOf(side('2 workers'), side('1 worker'), 'requests/s')
     }

@@ -20,7 +20,8 @@ async function memory() {
   return process.memoryUsage()
 }
 
-if (process.channel !== undefined) {
+// Processes that a measured program starts itself are none of ours.
+if (process.channel !== undefined && process.ppid === Number(process.env.QUICGATE_BENCH_PARENT)) {
   process.on('message', (message) => {
     if (message === 'usage') process.send({ usage: usage() })
     if (message === 'memory') memory().then((used) => process.send({ memory: used }))

@@ -4,7 +4,7 @@ import { byEngine } from '../engines.mjs'
 import { startGateway } from '../gateway.mjs'
 import { goPeer, startGoServer } from '../peers/go.mjs'
 import { startUpstream } from '../peers/upstream.mjs'
-import { child, memory, message, residentBytes, runLoad, start, stop } from '../processes.mjs'
+import { child, kill, memory, message, residentBytes, runLoad, start, stop } from '../processes.mjs'
 
 /** One that quic-go v0.10.2 speaks too. */
 const VERSION = 'Q043'
@@ -57,7 +57,7 @@ export async function* cases({ directory, certificates, engines, size, pin }) {
         result.alive = await alive
         return result
       } finally {
-        await stop(...holders, server.process)
+        await kill(...holders, server.process)
       }
     }
     return { measure }

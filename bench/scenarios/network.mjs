@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { goPeer } from '../peers/go.mjs'
 import { Lane, missingLane, SERVER } from '../peers/lane.mjs'
-import { child, cli, message, ready, start, stop } from '../processes.mjs'
+import { child, cli, kill, message, ready, start } from '../processes.mjs'
 
 const RTTS_MS = [50, 200]
 const LOSSES = [0, 0.01, 0.03]
@@ -112,7 +112,7 @@ class Runner {
   }
 
   async close() {
-    await stop(this.client, this.server)
+    await kill(this.client, this.server)
     await this.lane.close()
   }
 }

@@ -39,6 +39,7 @@ const ours: Record<string, { sides: RegExp; metrics: string[] }> = {
   bulk: { sides: /^(serve → fetch|fetch → serve|AESG|CC20) \(node\)/, metrics: ['MB/s', 'server CPU µs/MB'] },
   core: { sides: /^Q0(50|46|36)$/, metrics: ['sender CPU µs/packet', 'receiver CPU µs/packet', 'bytes allocated/packet'] },
   proxy: { sides: /^gateway \(node\)/, metrics: ['requests/s', 'p99.9 ms', 'proxy CPU µs/request'] },
+  workers: { sides: /^1 worker \(node\)/, metrics: ['requests/s', 'all gateway CPU µs/request'] },
   chain: { sides: /^forwarder → gateway \(node\)/, metrics: ['requests/s', 'forwarder CPU µs/request', 'gateway CPU µs/request'] },
   handshakes: { sides: /^serve \(node\)/, metrics: ['handshakes/s', 'server CPU µs/handshake'] },
   idle: { sides: /^gateway \(node\)/, metrics: ['heap+external KB/connection', 'alive'] },

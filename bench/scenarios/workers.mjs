@@ -1,0 +1,67 @@
+/** What a second process brings: the gateway with one worker and with two. */
+import { join } from 'node:path'
+import { startGateway } from '../gateway.mjs'
+import { startUpstream } from '../peers/upstream.mjs'
+import { child, childrenMicros, kill, runLoad, stop } from '../processes.mjs'
+
+const VERSION = 'Q043'
+const LOAD = { QUICGATE_ENGINE: 'node' }
+const COUNTS = [1, 2]
+
+export const sizes = { workerRequests: 20_000, workerConnections: 16, workerStreams: 25 }
+export const quickSizes = { workerRequests: 40, workerConnections: 4, workerStreams: 2 }
+
+export async function* cases({ directory, certificates, engines, size, pin }) {
+  const { workerRequests: requests, workerConnections: connections, workerStreams: streams } = size
+  const upstream = await startUpstream(join(directory, 'workers-upstream'), pin)
+  const gateways = []
+
+  /** The side of one engine and number of workers; `missing` if the gateway does not start so. */
+  async function side({ name: engine, env, missing }, workers) {
+    const name = `${workers} ${workers === 1 ? 'worker' : 'workers'} (${engine})`
+    if (missing !== undefined) return { name, missing }
+    let gateway
+    try {
+      const extra = workers === 1 ? '' : `workers: ${workers}\n`
+      gateway = await startGateway(join(directory, `workers-${engine}-${workers}`), certificates.ecdsa, upstream.port, { extra, env, pin })
+    } catch (error) {
+      const reason = error.message.split('\n').filter((line) => line.includes('workers')).at(-1)
+      return { name, missing: reason?.replace(/^.*\.yaml:[\d:]* /, '').trim() ?? 'the gateway did not start' }
+    }
+    gateways.push(gateway.process)
+    return { name, measure: () => measure(gateway) }
+  }
+
+  async function measure({ process, port }) {
+    const args = [child('quic-load.mjs'), port, certificates.ecdsa.ca, VERSION, requests, connections, streams]
+    const before = childrenMicros(process)
+    const { seconds, p50, p99, clientMicros, serverMicros } = await runLoad(args.map(String), [process], { pin, env: LOAD })
+    const workers = [...childrenMicros(process)].map(([pid, micros]) => micros - (before.get(pid) ?? 0))
+    const total = workers.reduce((sum, micros) => sum + micros, serverMicros[0])
+    return {
+      'requests/s': requests / seconds,
+      'p50 ms': p50,
+      'p99 ms': p99,
+      'all gateway CPU µs/request': total / requests,
+      'busiest process, % of it': (Math.max(serverMicros[0], ...workers) / total) * 100,
+      'load CPU µs/request': clientMicros / requests
+    }
+  }
+
+  try {
+    const sides = []
+    for (const engine of engines) for (const workers of COUNTS) sides.push(await side(engine, workers))
+    const present = (name) => sides.some((one) => one.name === name && one.missing === undefined)
+    const compare = engines.map(({ name }) => [`2 workers (${name})`, `1 worker (${name})`])
+    yield {
+      name: 'workers',
+      title: `${requests} requests for 1 KB, ${connections} connections × ${streams} streams, by worker processes`,
+      facts: { upstream: upstream.what, version: VERSION },
+      sides,
+      compare: compare.filter((pair) => pair.every(present))
+    }
+  } finally {
+    await kill(...gateways)
+    await stop(upstream.process)
+  }
+}
