@@ -73,7 +73,7 @@ function drawPanel({ kind, rttMs, mbit, series }, styleOf) {
   const scaleX = scale(Math.max(1, ...points.map(({ loss }) => loss)), PANEL.left, PANEL.width - PANEL.right)
   const top = roundUp(Math.max(...points.map(({ max }) => max)))
   const scaleY = scale(top, PANEL.height - PANEL.bottom, PANEL.top)
-  const parts = [text(PANEL.left, 18, `${title}, round trip ${rttMs} ms, ${mbit} Mbit/s`, 'class="title"')]
+  const parts = [text(PANEL.left, 18, `${title}, round trip ${rttMs} ms`, 'class="title"')]
   parts.push(text(PANEL.left, 32, unit))
   for (let i = 0; i <= 4; i++) {
     const [value, y] = [(top / 4) * i, scaleY((top / 4) * i)]
