@@ -26,7 +26,7 @@ export function panelsOf(report) {
   const panels = new Map()
   for (const { facts, sides } of cases) {
     const id = `${facts.kind} ${facts.rttMs}`
-    const panel = panels.get(id) ?? { kind: facts.kind, rttMs: facts.rttMs, mbit: facts.mbit, series: new Map() }
+    const panel = panels.get(id) ?? { kind: facts.kind, rttMs: facts.rttMs, series: new Map() }
     panels.set(id, panel)
     for (const { name, metrics } of sides) {
       const { median, min, max } = metrics[kinds[facts.kind].metric]
@@ -67,7 +67,7 @@ function label(panels) {
   return `Time of a page and speed of a download by packet loss, ${panels.map(({ rttMs }) => rttMs).join(', ')} ms`
 }
 
-function drawPanel({ kind, rttMs, mbit, series }, styleOf) {
+function drawPanel({ kind, rttMs, series }, styleOf) {
   const { title, unit } = kinds[kind]
   const points = [...series.values()].flat()
   const scaleX = scale(Math.max(1, ...points.map(({ loss }) => loss)), PANEL.left, PANEL.width - PANEL.right)

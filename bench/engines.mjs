@@ -36,3 +36,9 @@ export function byEngine(engines, nameOf, make) {
     return engine.missing === undefined ? { name, ...make(engine) } : { name, missing: engine.missing }
   })
 }
+
+/** The ratios worth showing: each engine's side against each yardstick, and the engines against one another. */
+export function compareEngines(engines, nameOf, yardsticks) {
+  const ours = engines.map(({ name }) => nameOf(name))
+  return [...ours.flatMap((side) => yardsticks.map((yardstick) => [side, yardstick])), ours.toReversed()]
+}

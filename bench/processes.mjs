@@ -259,15 +259,3 @@ export async function freePort(kind) {
   await once(socket, 'close')
   return port
 }
-
-/** UDP datagrams that this machine has sent so far (Linux; undefined elsewhere). */
-export function datagramsSent() {
-  let lines
-  try {
-    lines = readFileSync('/proc/net/snmp', 'utf8').split('\n')
-  } catch {
-    return undefined
-  }
-  const [names, values] = lines.filter((line) => line.startsWith('Udp:')).map((line) => line.split(' '))
-  return Number(values[names.indexOf('OutDatagrams')])
-}

@@ -41,6 +41,15 @@ function say(text) {
   process.stderr.write(`${text}\n`)
 }
 
+/** Measures the cases of one benchmark and adds them to the report. */
+async function runCases(name, cases, options, report) {
+  for await (const one of cases) {
+    const result = { ...(await measure(one, options, say)), scenario: name }
+    report.cases.push(result)
+    console.log(`\n${caseTable(result)}`)
+  }
+}
+
 /** Runs all that was asked for; the report. */
 async function run(options, modules) {
   const sizes = chooseSizes(modules, options)
@@ -56,19 +65,18 @@ async function run(options, modules) {
     load: loadavg()[0],
     engines,
     options: { rounds: options.rounds, pin: options.pin, quick: options.quick },
-    cases: []
+    cases: [],
+    failed: []
   }
   const certificates = makeCertificates(directory)
   for (const [name, module] of modules) {
     const context = { directory, certificates, engines, size: sizes.get(name), pin: options.pin, quick: options.quick }
-    for await (const one of module.cases(context)) {
-      try {
-        const result = { ...(await measure(one, options, say)), scenario: name }
-        report.cases.push(result)
-        console.log(`\n${caseTable(result)}`)
-      } finally {
-        await one.close?.()
-      }
+    try {
+      await runCases(name, module.cases(context), options, report)
+    } catch (error) {
+      // What the others have measured, or will, is not to be lost.
+      console.error(error)
+      report.failed.push({ scenario: name, message: error.message })
     }
   }
   return report
@@ -90,6 +98,7 @@ async function main() {
   const report = await run(options, modules)
   if (options.before !== undefined) console.log(`\n${comparisonTable(options.before, report)}`)
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`)
+  if (report.failed.length > 0) process.exitCode = 1
 }
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {

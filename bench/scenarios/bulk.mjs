@@ -1,12 +1,14 @@
 /** One large file in one request: `quicgate serve` and `quicgate fetch`, against quic-go and against node:http. */
 import { closeSync, ftruncateSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { byEngine } from '../engines.mjs'
+import { byEngine, compareEngines } from '../engines.mjs'
 import { goPeer, startGoServer } from '../peers/go.mjs'
-import { child, cli, cpuDuring, datagramsSent, freePort, ready, run, runOther, start, stop } from '../processes.mjs'
+import { child, cli, cpuDuring, freePort, ready, run, runOther, start, stop } from '../processes.mjs'
 
 const MB = 1e6
 const AEADS = ['AESG', 'CC20']
+const GO_PAIR = 'quic-go, both ends'
+const TCP_PAIR = 'plain TCP: node:http, undici'
 
 export const sizes = { megabytes: 200, aeadMegabytes: 50 }
 export const quickSizes = { megabytes: 1, aeadMegabytes: 1 }
@@ -22,6 +24,7 @@ export async function* cases({ directory, certificates, engines, size, pin }) {
     yield {
       name: 'bulk-get',
       title: `GET of ${megabytes} MB`,
+      compare: compareEngines(engines, (name) => `serve → fetch (${name})`, [GO_PAIR, TCP_PAIR]),
       sides: [
         ...byEngine(engines, (name) => `serve → fetch (${name})`, get),
         bench.goPair('get', megabytes),
@@ -32,6 +35,7 @@ export async function* cases({ directory, certificates, engines, size, pin }) {
     yield {
       name: 'bulk-post',
       title: `POST of ${megabytes} MB`,
+      compare: compareEngines(engines, (name) => `fetch → serve (${name})`, [GO_PAIR, TCP_PAIR]),
       sides: [
         ...byEngine(engines, (name) => `fetch → serve (${name})`, post),
         bench.goPair('post', megabytes),
@@ -41,6 +45,7 @@ export async function* cases({ directory, certificates, engines, size, pin }) {
     yield {
       name: 'bulk-aead',
       title: `GET of ${aeadMegabytes} MB by AEAD, which the client chooses`,
+      compare: engines.map(({ name }) => AEADS.map((aead) => `${aead} (${name})`)),
       sides: AEADS.flatMap((aead) => {
         const get = (engine) => bench.withAead(engine, aead, aeadMegabytes)
         return byEngine(engines, (name) => `${aead} (${name})`, get)
@@ -92,7 +97,8 @@ class Bulk {
     const { process, port } = this.servers.get(`${engine.name} ${kind}`)
     const dial = ['--connect', `127.0.0.1:${port}`, '--ca', this.certificates.ca, '--json']
     const transfer = (file) => {
-      const what = kind === 'get' ? [`https://bench.example/${file}`] : ['https://bench.example/upload', '--data', `@${join(this.root, file)}`]
+      const upload = ['https://bench.example/upload', '--data', `@${join(this.root, file)}`]
+      const what = kind === 'get' ? [`https://bench.example/${file}`] : upload
       return this.runNode([cli, 'fetch', ...what, ...dial], engine.env)
     }
     return this.side({ megabytes, server: process, transfer, kind })
@@ -108,14 +114,13 @@ class Bulk {
 
   /** quic-go's client with quic-go's server. */
   goPair(kind, megabytes) {
-    const name = 'quic-go, both ends'
-    if (this.peer.program === undefined) return { name, missing: this.peer.missing }
+    if (this.peer.program === undefined) return { name: GO_PAIR, missing: this.peer.missing }
     const { process, port } = this.servers.get('go')
     const transfer = (_file, length) => {
       const post = ['--data-bytes', String(length), 'https://bench.example/discard']
       return this.runGo(port, kind === 'get' ? [`https://bench.example/bytes/${length}`] : post)
     }
-    return { name, ...this.side({ megabytes, server: process, transfer, kind }) }
+    return { name: GO_PAIR, ...this.side({ megabytes, server: process, transfer, kind }) }
   }
 
   /** quic-go's client with `quicgate serve`. */
@@ -133,7 +138,7 @@ class Bulk {
       const upload = kind === 'post' ? [join(this.root, file)] : []
       return this.runNode([child('http-client.mjs'), `http://127.0.0.1:${port}/${file}`, ...upload], {})
     }
-    return { name: 'plain TCP: node:http, undici', ...this.side({ megabytes, server: process, transfer, kind, tcp: true }) }
+    return { name: TCP_PAIR, ...this.side({ megabytes, server: process, transfer, kind }) }
   }
 
   async runNode(args, env) {
@@ -152,25 +157,21 @@ class Bulk {
    * How one side is measured. `transfer` moves the file of that name, so many bytes, and resolves to what the client
    * tells of it; GETs prove themselves by the body's length, POSTs by the status.
    */
-  side({ megabytes, server, transfer, kind, tcp = false }) {
+  side({ megabytes, server, transfer, kind }) {
     let startupMicros
     const measure = async ({ warmUp }) => {
       // Starting the client is no part of the transfer: a one-byte transfer tells what it costs.
       startupMicros ??= (await transfer('small', 1)).clientMicros
       const length = warmUp ? Math.ceil(megabytes / 10) : megabytes
       const file = this.fileOf(length)
-      const packetsBefore = datagramsSent()
       const { result, micros } = await cpuDuring([server], () => transfer(file, length * MB))
-      const packets = tcp || packetsBefore === undefined ? undefined : datagramsSent() - packetsBefore
       if (result.status !== 200 || (kind === 'get' && result.bodyLength !== length * MB)) {
         throw new Error(`expected status 200 and ${length * MB} bytes: ${JSON.stringify(result)}`)
       }
       return {
         'MB/s': length / (result.timings.total / 1000),
         'server CPU µs/MB': micros[0] / length,
-        'client CPU µs/MB': (result.clientMicros - startupMicros) / length,
-        'server CPU µs/packet': packets === undefined ? undefined : micros[0] / packets,
-        'packets/MB': packets === undefined ? undefined : packets / length
+        'client CPU µs/MB': (result.clientMicros - startupMicros) / length
       }
     }
     return { measure }

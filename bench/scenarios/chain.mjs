@@ -1,6 +1,6 @@
 /** What a program with an HTTP/1.1 client of its own sees: forwarder, gateway and upstream, against nginx as one proxy. */
 import { join } from 'node:path'
-import { byEngine } from '../engines.mjs'
+import { byEngine, compareEngines } from '../engines.mjs'
 import { startGateway } from '../gateway.mjs'
 import { missingNginx, startNginx } from '../peers/nginx.mjs'
 import { startUpstream } from '../peers/upstream.mjs'
@@ -55,6 +55,7 @@ export async function* cases({ directory, certificates, engines, size, pin }) {
       name: 'chain',
       title: `${requests} requests for 1 KB by autocannon, ${tcpConnections} connections`,
       facts: { upstream: upstream.what },
+      compare: compareEngines(engines, (name) => `forwarder → gateway (${name})`, ['nginx']),
       sides: [
         ...byEngine(engines, (name) => `forwarder → gateway (${name})`, ({ name }) => made.get(name)),
         { name: 'nginx', ...(missingNginx() === undefined ? await nginx() : { missing: missingNginx() }) }

@@ -1,7 +1,7 @@
 /** Connections made and closed: what a server has to do before the first request. The client is the same for all servers. */
 import { join } from 'node:path'
 import { mkdirSync } from 'node:fs'
-import { byEngine } from '../engines.mjs'
+import { byEngine, compareEngines } from '../engines.mjs'
 import { goPeer, startGoServer } from '../peers/go.mjs'
 import { child, cli, freePort, ready, runLoad, start, stop } from '../processes.mjs'
 
@@ -62,6 +62,7 @@ export async function* cases({ directory, certificates, engines, size, pin }) {
         name: `handshakes-${name}`,
         title: `${handshakes} ${title}, ${parallel} at a time`,
         facts: { version: VERSION },
+        compare: compareEngines(engines, (name) => `serve (${name})`, ['quic-go']),
         sides: [
           ...byEngine(engines, (name) => `serve (${name})`, (engine) => side(servers.get(engine.name), certificates[key], mode)),
           { name: 'quic-go', ...go }

@@ -1,6 +1,6 @@
 /** What connections without traffic cost a server, and whether they outlive load on another connection. */
 import { join } from 'node:path'
-import { byEngine } from '../engines.mjs'
+import { byEngine, compareEngines } from '../engines.mjs'
 import { startGateway } from '../gateway.mjs'
 import { goPeer, startGoServer } from '../peers/go.mjs'
 import { startUpstream } from '../peers/upstream.mjs'
@@ -85,6 +85,7 @@ export async function* cases({ directory, certificates, engines, size, pin }) {
         title: `${connections} idle connections, ${size.idleRequests} requests on another`,
         facts: { connections, version: VERSION },
         sides: sides(connections),
+        compare: compareEngines(engines, (name) => `gateway (${name})`, ['quic-go server']),
         warmUp: false,
         // Each server is new and the numbers hardly differ; the many connections take their time.
         rounds: 1

@@ -1,14 +1,19 @@
 /** Many small requests through a gateway, against the reverse proxies that there are. */
 import { join } from 'node:path'
-import { byEngine } from '../engines.mjs'
+import { byEngine, compareEngines } from '../engines.mjs'
 import { startGateway } from '../gateway.mjs'
 import { goPeer, startGoServer } from '../peers/go.mjs'
 import { missingNginx, startNginx } from '../peers/nginx.mjs'
 import { startUpstream } from '../peers/upstream.mjs'
-import { child, datagramsSent, freePort, ready, runLoad, start, stop } from '../processes.mjs'
+import { child, freePort, ready, runLoad, start, stop } from '../processes.mjs'
 
 /** One that quic-go v0.10.2 speaks too. */
 const VERSION = 'Q043'
+const YARDSTICKS = {
+  go: 'quic-go ReverseProxy',
+  bare: 'undici → node:http (HTTP/1.1)',
+  nginx: 'nginx (HTTP/1.1)'
+}
 /** An HTTP/1.1 connection carries one request at a time; more of them than this would measure the kernel. */
 const MAX_TCP_CONNECTIONS = 256
 
@@ -26,7 +31,8 @@ export async function* cases({ directory, certificates, engines, size, pin }) {
         name: `proxy-${connections}x${streams}`,
         title: `${requests} requests for 1 KB, ${connections} connections × ${streams} streams`,
         facts: { connections, streams, upstream: bench.upstream.what, version: VERSION },
-        sides: bench.sides(requests, connections, streams)
+        sides: bench.sides(requests, connections, streams),
+        compare: compareEngines(engines, (name) => `gateway (${name})`, Object.values(YARDSTICKS))
       }
     }
   } finally {
@@ -88,19 +94,16 @@ class Proxies {
     const load = { QUICGATE_ENGINE: 'node' }
     return [
       ...byEngine(this.engines, (name) => `gateway (${name})`, ({ name }) => quic(name, load)),
-      { name: 'quic-go ReverseProxy', ...(this.peer.missing === undefined ? quic('go', load) : this.peer) },
-      { name: 'undici → node:http (HTTP/1.1)', ...http('bare') },
-      { name: 'nginx (HTTP/1.1)', ...(this.running.has('nginx') ? http('nginx') : { missing: missingNginx() }) }
+      { name: YARDSTICKS.go, ...(this.peer.missing === undefined ? quic('go', load) : this.peer) },
+      { name: YARDSTICKS.bare, ...http('bare') },
+      { name: YARDSTICKS.nginx, ...(this.running.has('nginx') ? http('nginx') : { missing: missingNginx() }) }
     ]
   }
 
   side(name, requests, args, env) {
     const { process } = this.running.get(name)
-    const quic = env !== undefined
     const measure = async () => {
-      const packetsBefore = datagramsSent()
       const measured = await runLoad(args, [process, this.upstream.process], { pin: this.pin, env })
-      const packets = quic && packetsBefore !== undefined ? datagramsSent() - packetsBefore : undefined
       const { seconds, p50, p99, p999, clientMicros, serverMicros } = measured
       return {
         'requests/s': requests / seconds,
@@ -109,8 +112,7 @@ class Proxies {
         'p99.9 ms': p999,
         'proxy CPU µs/request': serverMicros[0] / requests,
         'load CPU µs/request': clientMicros / requests,
-        'upstream CPU µs/request': serverMicros[1] / requests,
-        'packets/request': packets === undefined ? undefined : packets / requests
+        'upstream CPU µs/request': serverMicros[1] / requests
       }
     }
     return { measure }
