@@ -7,14 +7,21 @@ import { startOther } from '../processes.mjs'
 
 const START_TIMEOUT_MS = 5000
 
+/** Debian keeps it where only root's PATH leads. */
+const program = ['nginx', '/usr/sbin/nginx'].find((path) => runs(path, '-v'))
+
+function runs(command, flag) {
+  try {
+    execFileSync(command, [flag], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** Why there is no nginx here, in words; undefined if there is one. */
 export function missingNginx() {
-  try {
-    execFileSync('nginx', ['-v'], { stdio: 'ignore' })
-    return undefined
-  } catch {
-    return 'nginx is not installed'
-  }
+  return program === undefined ? 'nginx is not installed' : undefined
 }
 
 /**
@@ -28,8 +35,9 @@ export async function startNginx(directory, port, what, options) {
   const config = join(directory, 'nginx.conf')
   writeFileSync(config, configuration(directory, port, what))
   // It has to end with whoever started it, even if that is killed.
-  const command = ['nginx', '-p', directory, '-c', config, '-e', join(directory, 'error.log')]
-  const process = startOther(['setpriv', '--pdeathsig', 'KILL', ...command], options)
+  const leash = runs('setpriv', '--version') ? ['setpriv', '--pdeathsig', 'KILL'] : []
+  const command = [...leash, program, '-p', directory, '-c', config, '-e', join(directory, 'error.log')]
+  const process = startOther(command, options)
   await listening(process, port)
   return process
 }

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest'
 // @ts-expect-error a script without types
+import { measure } from '../../../bench/measure.mjs'
+// @ts-expect-error a script without types
 import { caseTable, comparisonTable, format, summarize, summarizeSide } from '../../../bench/report.mjs'
 
 const rounds = (speed: number[], cost: number[]): Record<string, number | undefined>[] =>
@@ -50,5 +52,42 @@ describe('the benchmark report', () => {
 
   it('keeps three digits that mean something', () => {
     expect([0.1234, 3.14159, 31.4159, 314.159, 31415.9].map(format)).toEqual(['0.12', '3.14', '31.4', '314', '31,416'])
+  })
+})
+
+describe('the rounds of a benchmark', () => {
+  const log: string[] = []
+  const side = (name: string): object => ({
+    name,
+    measure: ({ warmUp, round }: { warmUp: boolean; round: number }) => {
+      log.push(`${name}${round}${warmUp ? ' warm' : ''}`)
+      return Promise.resolve({ 'MB/s': round })
+    }
+  })
+  const run = async (one: object, options: object): Promise<{ sides: { metrics: object }[]; notes: string[]; compare: string[][] }> => {
+    log.length = 0
+    return (await measure({ name: 'x', title: 'x', ...one }, options, () => {})) as never
+  }
+
+  it('take turns in changing order, and the first is thrown away', async () => {
+    const { sides, compare } = await run({ sides: [side('a'), side('b')] }, { rounds: 2 })
+    expect(log).toEqual(['a0 warm', 'b0 warm', 'b1', 'a1', 'a2', 'b2'])
+    expect(sides[0]!.metrics).toEqual({ 'MB/s': { median: 1.5, min: 1, max: 2, rounds: [1, 2] } })
+    expect(compare).toEqual([['a', 'b']])
+  })
+
+  it('leave out what is missing and say why', async () => {
+    const { sides, notes } = await run({ sides: [side('a'), { name: 'c', missing: 'no compiler' }], notes: ['so'] }, { rounds: 1 })
+    expect(sides).toHaveLength(1)
+    expect(notes).toEqual(['so', 'c: left out, no compiler'])
+  })
+
+  it('are as few as the case wants, and without warming up where it wants none', async () => {
+    await run({ sides: [side('a')], warmUp: false, rounds: 1 }, { rounds: 5 })
+    expect(log).toEqual(['a1'])
+    await run({ sides: [side('a')] }, { rounds: 1, quick: true })
+    expect(log).toEqual(['a1'])
+    await run({ sides: [side('a'), side('b')], together: true }, { rounds: 1 })
+    expect(log).toEqual(['a0 warm', 'b0 warm', 'a1', 'b1'])
   })
 })
