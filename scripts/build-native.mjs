@@ -55,9 +55,9 @@ function build() {
 
 /** The line of node-gyp's output that says most. */
 function reasonOf(output) {
-  const lines = output.split('\n').map((line) => line.replace(/^gyp ERR! /, '').trim())
-  const telling = lines.find((line) => /error:|not found|could not|ENOENT|EACCES|failed/i.test(line) && !/^stack/.test(line))
-  return telling ?? 'node-gyp failed'
+  const lines = output.split('\n').map((line) => line.replace(/^gyp ERR! (stack )?/, '').trim())
+  const telling = [/could not find|no such file|not found/i, /error:|EACCES|ENOENT/i, /failed/i]
+  return telling.map((pattern) => lines.find((line) => pattern.test(line))).find((line) => line !== undefined) ?? 'node-gyp failed'
 }
 
 try {
