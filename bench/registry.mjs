@@ -10,5 +10,7 @@ export const registry = [
   { name: 'chain', about: 'HTTP/1.1 → forwarder → gateway → upstream', module: './scenarios/chain.mjs' },
   { name: 'handshakes', about: 'connections made: full with RSA and ECDSA, 0-RTT', module: './scenarios/handshakes.mjs' },
   { name: 'idle', about: 'memory of idle connections', module: './scenarios/idle.mjs' },
-  { name: 'network', about: 'a page and a download over slow and lossy paths', module: './scenarios/network.mjs' }
+  { name: 'network', about: 'a page and a download over slow and lossy paths', module: './scenarios/network.mjs' },
+  { name: 'hpack', about: 'header blocks encoded and decoded', module: './scenarios/hpack.mjs' },
+  { name: 'messages', about: 'the steps of a request through the gateway', module: './scenarios/messages.mjs' }
 ]

@@ -43,7 +43,9 @@ const ours: Record<string, { sides: RegExp; metrics: string[] }> = {
   chain: { sides: /^forwarder → gateway \(node\)/, metrics: ['requests/s', 'forwarder CPU µs/request', 'gateway CPU µs/request'] },
   handshakes: { sides: /^serve \(node\)/, metrics: ['handshakes/s', 'server CPU µs/handshake'] },
   idle: { sides: /^gateway \(node\)/, metrics: ['heap+external KB/connection', 'alive'] },
-  network: { sides: /^QUIC/, metrics: [] }
+  network: { sides: /^QUIC/, metrics: [] },
+  hpack: { sides: /^quicgate/, metrics: ['CPU µs/block'] },
+  messages: { sides: /request|response|line/, metrics: ['CPU µs/message'] }
 }
 
 describe('the benchmarks', () => {
