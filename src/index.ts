@@ -69,6 +69,7 @@ export {
   type ProofVerifier
 } from './quic/crypto/proof.js'
 export { CommonCertificateSet, CommonCertificateSets } from './quic/crypto/common-certificates.js'
+export { EcChannelIdKey, channelIdName, type ChannelIdKey, type ChannelIdSource } from './quic/crypto/channel-id.js'
 export { NodeAeadProvider } from './quic/crypto/node-aead.js'
 export type { AeadProvider } from './quic/crypto/protection.js'
 export { ServerConfig, type SavedServerConfig } from './quic/handshake/server/server-config.js'

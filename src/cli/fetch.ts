@@ -13,6 +13,7 @@ import { OriginConnections } from '../client/origin-connections.js'
 import type { OriginConnection } from '../client/origin-connections.js'
 import { createVerifier } from '../client/trust.js'
 import { FileSessionCache } from '../endpoint/session-cache.js'
+import { channelIdFromFile } from '../config/channel-id-file.js'
 import { loadCommonCertificates } from '../config/common-certificates.js'
 import type { HostPort } from '../config/values.js'
 import type { HeaderList } from '../quic/spdy/header-list.js'
@@ -54,6 +55,7 @@ interface FetchFlags extends ObserveFlags, EngineFlags {
   forceHol?: boolean
   sessionCache?: string
   commonCertificates?: string[]
+  channelId?: string
   connectionOptions?: string[]
   verbose?: boolean
 }
@@ -78,6 +80,7 @@ export function registerFetch(program: Command): void {
     .option('--force-hol', 'send and receive all bodies on the headers stream (forced head-of-line blocking, Q036)')
     .option('--session-cache <file>', 'remember servers in FILE, and send requests to known ones at once (0-RTT)')
     .option('--common-certificates <path...>', 'PEM files, or directories of such, that the server has too: each is a set')
+    .option('--channel-id <file>', 'prove this key (made if missing) to servers that ask who the client is')
     .option('--connection-options <tags>', 'COPT to send, such as SREJ', parseConnectionOptions)
     .option('-v, --verbose', 'say on stderr how each connection began: version, certificate, rejections and why')
     .option('--json', 'print one line of JSON for each URL instead of the body')
@@ -116,6 +119,7 @@ async function fetchAll(urls: URL[], flags: FetchFlags): Promise<ExitCode> {
   const sessionCache = file === undefined ? undefined : new FileSessionCache(file, { onWarning: warn })
   const connections = new OriginConnections({
     sessionCache,
+    channelIds: flags.channelId === undefined ? undefined : channelIdFromFile(flags.channelId),
     commonCertificates: flags.commonCertificates && loadCommonCertificates(flags.commonCertificates),
     verifier: createVerifier(flags),
     versions: flags.quicVersion ?? supportedVersions,

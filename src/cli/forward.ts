@@ -28,6 +28,7 @@ interface ForwardFlags extends ObserveFlags, EngineFlags {
   quicVersion?: QuicVersion[]
   sessionCache?: string
   commonCertificates?: string[]
+  channelId?: string
   authority?: string
   check?: boolean
 }
@@ -46,6 +47,7 @@ export function registerForward(program: Command): void {
     .option('--quic-version <list>', 'versions to offer, preferred first, such as Q036,Q035', parseVersions)
     .option('--session-cache <file>', 'remember the gateway in FILE, or "memory": requests go with the first packets (0-RTT)')
     .option('--common-certificates <path...>', 'PEM files, or directories of such, that the gateway has too: each is a set')
+    .option('--channel-id <file>', 'prove this key (made if missing) to a gateway that asks who the client is')
     .option('--authority <host>', "host that requests are for, instead of the client's Host")
     .option('--check', 'check the configuration and exit')
     .addOption(engineOption())
@@ -94,7 +96,8 @@ function configOf(flags: ForwardFlags): ForwarderConfig {
       insecure: flags.insecure ?? (flags.ca === undefined && gateway.insecure),
       versions: versions ?? gateway.versions,
       sessionCache: flags.sessionCache ?? gateway.sessionCache,
-      commonCertificates: flags.commonCertificates ?? gateway.commonCertificates
+      commonCertificates: flags.commonCertificates ?? gateway.commonCertificates,
+      channelId: flags.channelId ?? gateway.channelId
     }
   }
 }

@@ -2,6 +2,7 @@
  * How a connection began, for people and for programs.
  */
 import { X509Certificate } from 'node:crypto'
+import { channelIdName } from '../quic/crypto/channel-id.js'
 import type { SessionConnection } from '../quic/transport/session-connection.js'
 
 /** What `fetch --json` says of a handshake. */
@@ -17,11 +18,13 @@ export interface HandshakeFacts {
   readonly connectionId: string
   /** Bytes of signed certificate timestamps that the server sent; they are not checked. */
   readonly certificateTimestamps: number | undefined
+  /** The name of the Channel ID that was proven: SHA-256 of the key, base64. */
+  readonly channelId: string | undefined
 }
 
 /** The facts of a connection, as far as they are known now. */
 export function handshakeFacts(connection: SessionConnection): HandshakeFacts {
-  const { helloCount, earlyData, rejections, aead, keyExchange, timestamps } = connection.describeHandshake()
+  const { helloCount, earlyData, rejections, aead, keyExchange, timestamps, channelId } = connection.describeHandshake()
   return {
     hellos: helloCount,
     earlyData,
@@ -29,7 +32,8 @@ export function handshakeFacts(connection: SessionConnection): HandshakeFacts {
     aead,
     keyExchange,
     connectionId: connection.connectionId.toString(),
-    certificateTimestamps: timestamps?.length
+    certificateTimestamps: timestamps?.length,
+    channelId: channelId && channelIdName(channelId)
   }
 }
 
@@ -42,11 +46,12 @@ const earlyDataWords: Readonly<Record<string, string>> = {
 
 /** The lines that `fetch -v` prints about a connection. */
 export function handshakeLines(connection: SessionConnection): string[] {
-  const { hellos, earlyData, rejections, aead, keyExchange, connectionId } = handshakeFacts(connection)
+  const { hellos, earlyData, rejections, aead, keyExchange, connectionId, channelId } = handshakeFacts(connection)
   const lines = [`connection ${connectionId}: ${connection.version.label}, ${aead ?? '-'}, ${keyExchange ?? '-'}`]
   const [leaf] = connection.describeHandshake().certificates
   if (leaf !== undefined) lines.push(`certificate: ${certificateWords(leaf)}`)
   for (const reasons of rejections) lines.push(`rejected: ${reasons.length === 0 ? 'no reason given' : reasons.join(', ')}`)
+  if (channelId !== undefined) lines.push(`Channel ID: ${channelId}`)
   lines.push(`requests: ${earlyDataWords[earlyData]} (${hellos} client ${hellos === 1 ? 'hello' : 'hellos'})`)
   return lines
 }

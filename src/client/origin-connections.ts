@@ -4,6 +4,7 @@
 import type { DatagramEngine } from '../endpoint/datagram-engine.js'
 import { QuicClient } from '../endpoint/client.js'
 import type { TransportOptions } from '../endpoint/transport-options.js'
+import type { ChannelIdSource } from '../quic/crypto/channel-id.js'
 import type { CommonCertificateSets } from '../quic/crypto/common-certificates.js'
 import type { ProofVerifier } from '../quic/crypto/proof.js'
 import type { ClientSessionCache } from '../quic/handshake/client/session-cache.js'
@@ -24,6 +25,7 @@ export interface OriginConnectionsOptions {
   /** What is known of servers from before. */
   readonly sessionCache?: ClientSessionCache | undefined
   readonly commonCertificates?: CommonCertificateSets | undefined
+  readonly channelIds?: ChannelIdSource | undefined
   /** Sees what each connection does. */
   readonly observe?: ObserveConnection | undefined
   /** Moves the datagrams; the fastest there is unless given. */
@@ -126,6 +128,7 @@ export class OriginConnections {
         engine: this.options.engine,
         sessionCache: this.options.sessionCache,
         commonCertificates: this.options.commonCertificates,
+        channelIds: this.options.channelIds,
         createSession: (connection) => new HookedClientSession(connection, hooks, transport, push ? 'accept' : 'disable')
       })
       const connectMs = performance.now() - startedAt

@@ -57,6 +57,9 @@ export const forwarderSchema = z.strictObject({
     ),
     commonCertificates: oneOrMore(z.string().min(1)).optional().describe(
       'PEM files, or directories of such, that the gateway has too, so that it need not send certificates in them: each file is a set'
+    ),
+    channelId: z.string().min(1).optional().describe(
+      'file with the key (made if missing) that is proven to a gateway which asks who the client is; nothing is proven without'
     )
   }),
   transport: z
@@ -126,10 +129,11 @@ export function loadForwarderConfig(file: string, environment: NodeJS.ProcessEnv
   const base = dirname(file)
   const observed = resolveObserved(value, base)
   const ca = value.gateway.ca?.map((path) => resolve(base, path))
+  const channelId = value.gateway.channelId && resolve(base, value.gateway.channelId)
   const commonCertificates = value.gateway.commonCertificates?.map((path) => resolve(base, path))
   const { sessionCache } = value.gateway
   const cache = sessionCache === undefined || sessionCache === 'memory' ? sessionCache : resolve(base, sessionCache)
-  return { ...value, ...observed, gateway: { ...value.gateway, ca, sessionCache: cache, commonCertificates } }
+  return { ...value, ...observed, gateway: { ...value.gateway, ca, sessionCache: cache, commonCertificates, channelId } }
 }
 
 /** The configuration that flags alone make: the schema's defaults around them. */
@@ -142,6 +146,7 @@ export function forwarderConfigFromFlags(flags: {
   versions?: string[]
   sessionCache?: string
   commonCertificates?: string[]
+  channelId?: string
   authority?: string
 }): ForwarderConfig {
   const defaults = forwarderSchema.parse({ listen: '127.0.0.1:8080', gateway: { url: 'https://gateway.invalid' } })
@@ -156,7 +161,8 @@ export function forwarderConfigFromFlags(flags: {
       insecure: flags.insecure ?? false,
       versions: flags.versions,
       sessionCache: flags.sessionCache,
-      commonCertificates: flags.commonCertificates
+      commonCertificates: flags.commonCertificates,
+      channelId: flags.channelId
     }
   }
 }

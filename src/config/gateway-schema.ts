@@ -63,7 +63,9 @@ const forwardedSchema = z
       .describe('whose X-Forwarded-* and Forwarded are kept and extended; everybody else\'s are replaced'),
     xForwarded: z.boolean().default(true).describe('send X-Forwarded-For, -Proto and -Host'),
     forwarded: z.boolean().default(true).describe('send Forwarded (RFC 7239)'),
-    via: z.boolean().default(true).describe('send Via, both ways')
+    via: z.boolean().default(true).describe('send Via, both ways'),
+    channelId: z.string().regex(/^[a-z0-9-]+$/i, { error: 'a header name is made of letters, digits and "-"' }).toLowerCase().optional()
+      .describe('header in which upstreams get the name of the client\'s Channel ID; what clients send in it themselves is dropped')
   })
   .describe('what upstreams learn about the client')
 
@@ -83,6 +85,8 @@ const handshakeSchema = z
       .describe('with secrets of an earlier run: make clients wait until what that run accepted has passed the window, or trust that nobody repeats it'),
     statelessRejects: z.boolean().default(true)
       .describe('answer first hellos of clients that ask for it without keeping a connection'),
+    channelIds: z.boolean().default(false)
+      .describe('ask clients for a key that identifies them (Channel ID); the access log shows those that have one'),
     servingRegion: z.string().max(64).default('')
       .describe('where this gateway stands; those that share secrets and a region begin connections with the bandwidth that another one found'),
     commonCertificates: oneOrMore(z.string().min(1)).optional()

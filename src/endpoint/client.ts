@@ -4,6 +4,7 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { ConnectionId } from '../quic/connection-id.js'
+import type { ChannelIdSource } from '../quic/crypto/channel-id.js'
 import type { CommonCertificateSets } from '../quic/crypto/common-certificates.js'
 import type { ProofVerifier } from '../quic/crypto/proof.js'
 import { QuicErrorCode, type QuicError } from '../quic/errors.js'
@@ -54,6 +55,8 @@ export interface QuicClientOptions<S extends QuicSession = QuicSpdyClientSession
   sessionCache?: ClientSessionCache | undefined
   /** Certificates that a server with the same sets need not send. */
   commonCertificates?: CommonCertificateSets | undefined
+  /** Proves who this client is to servers that ask for it; nothing is proven without. */
+  channelIds?: ChannelIdSource | undefined
   /** Moves the datagrams; {@link defaultEngine} unless given. */
   engine?: DatagramEngine
   /** Clock, alarms and randomness; the machine's unless given. */
@@ -116,6 +119,7 @@ export class QuicClient<S extends QuicSession = QuicSpdyClientSession> {
           config,
           userAgent: o.userAgent,
           commonCertificates: o.commonCertificates,
+          channelIds: o.channelIds,
           cached
         }),
       onWake: () => this.driver.wake(),

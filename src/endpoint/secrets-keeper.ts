@@ -32,6 +32,8 @@ export interface SecretsKeeperOptions {
   readonly directory?: string | undefined
   /** In the order to advertise: fastest first. */
   readonly aeads: readonly AeadName[]
+  /** Whether clients are asked for a Channel ID. */
+  readonly channelIds?: boolean | undefined
   readonly policy?: Partial<SecretsPolicy> | undefined
   /** Told, in words for a person, what is wrong with the directory. The same thing is told once. */
   onWarning(message: string): void
@@ -112,11 +114,12 @@ export class SecretsKeeper {
     }
   }
 
-  /** @param starting a process that prefers other ciphers than those advertised makes a config that says so */
+  /** @param starting a process that wants other ciphers or Channel IDs than those advertised makes a config that says so */
   private rotated(secrets: ServerSecrets | undefined, starting = false): ServerSecrets {
-    const { aeads, policy, wallSeconds = systemHelper.wallSeconds } = this.o
-    const renew = starting && secrets !== undefined && secrets.configs.at(-1)?.aeads.join() !== aeads.join()
-    const ingredients = { random: systemHelper.randomBytes, aeads }
+    const { aeads, channelIds = false, policy, wallSeconds = systemHelper.wallSeconds } = this.o
+    const last = secrets?.configs.at(-1)
+    const renew = starting && last !== undefined && (last.aeads.join() !== aeads.join() || last.channelIds !== channelIds)
+    const ingredients = { random: systemHelper.randomBytes, aeads, channelIds }
     return rotateSecrets(secrets, wallSeconds(), { ...defaultSecretsPolicy, ...policy }, ingredients, renew)
   }
 

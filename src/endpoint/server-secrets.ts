@@ -49,6 +49,8 @@ export interface SecretsIngredients {
   random(length: number): Uint8Array
   /** In the order to advertise: fastest first. */
   readonly aeads: readonly AeadName[]
+  /** Whether clients are asked for a Channel ID. */
+  readonly channelIds?: boolean | undefined
 }
 
 const keyExchanges: readonly KeyExchangeName[] = ['C255', 'P256']
@@ -78,14 +80,15 @@ function rotateConfigs(
   current: readonly ServerConfig[],
   wallSeconds: number,
   policy: SecretsPolicy,
-  { random, aeads }: SecretsIngredients,
+  { random, aeads, channelIds }: SecretsIngredients,
   renew: boolean
 ): ServerConfig[] {
   const live = current.filter((config) => config.expirySeconds >= wallSeconds)
   const from = renew ? wallSeconds : nextTurn(live.at(-1)?.primaryFrom, wallSeconds, policy)
   if (from === undefined) return live
   const lifetimeSeconds = from - wallSeconds + policy.rotateEvery + policy.acceptFor
-  const made = ServerConfig.generate({ random, wallSeconds, aeads, keyExchanges, lifetimeSeconds, primaryFrom: from })
+  const options = { random, wallSeconds, aeads, keyExchanges, channelIds }
+  const made = ServerConfig.generate({ ...options, lifetimeSeconds, primaryFrom: from })
   return [...live, made].sort((a, b) => a.primaryFrom - b.primaryFrom)
 }
 

@@ -49,6 +49,8 @@ export interface QuicServerOptions {
   commonCertificates?: CommonCertificateSets | undefined
   /** Made anew, for this process only, if missing. A {@link SecretsKeeper} keeps them for longer. */
   secrets?: ServerSecrets
+  /** Asks clients for a Channel ID; with `secrets`, it is their server config that asks. */
+  channelIds?: boolean | undefined
   /** What becomes of requests that come before a round trip; each hello is accepted once, if missing. */
   earlyData?: EarlyDataPolicy
   /** Whether clients that ask for it (COPT SREJ) are rejected without a connection (default true). */
@@ -87,7 +89,7 @@ export class QuicServer {
     this.helper = o.helper ?? systemHelper
     const wallSeconds = this.helper.wallSeconds()
     const random = (length: number): Uint8Array => this.helper.randomBytes(length)
-    const ingredients = { random, aeads: this.engine.aeadProvider.preference }
+    const ingredients = { random, aeads: this.engine.aeadProvider.preference, channelIds: o.channelIds }
     const secrets = o.secrets ?? rotateSecrets(undefined, wallSeconds, defaultSecretsPolicy, ingredients)
     const resetToken = resetTokens(secrets.resetSecret)
     const { earlyData, statelessRejects, proofSource, commonCertificates } = o

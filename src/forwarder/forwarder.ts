@@ -6,6 +6,7 @@ import type { FailureContext, RequestFailure } from '../client/failure.js'
 import { acceptingPush, HookedClientSession } from '../client/hooked-client-session.js'
 import type { ClientSessionHooks } from '../client/hooked-client-session.js'
 import { createVerifier } from '../client/trust.js'
+import { channelIdFromFile } from '../config/channel-id-file.js'
 import { loadCommonCertificates } from '../config/common-certificates.js'
 import type { ForwarderConfig } from '../config/forwarder-schema.js'
 import { formatHostPort } from '../config/values.js'
@@ -161,6 +162,7 @@ function dialer(
 ): (signal: AbortSignal) => Promise<QuicClient> {
   const { gateway, timeouts } = config
   const commonCertificates = gateway.commonCertificates && loadCommonCertificates(gateway.commonCertificates)
+  const channelIds = gateway.channelId === undefined ? undefined : channelIdFromFile(gateway.channelId)
   const verifier = createVerifier({ ca: gateway.ca, insecure: gateway.insecure })
   const versions = versionsOf(gateway.versions)
   // A gateway that was restarted without the secrets of its predecessor cannot say that a connection is gone in a way
@@ -182,6 +184,7 @@ function dialer(
       engine,
       sessionCache,
       commonCertificates,
+      channelIds,
       createSession: (connection) => new HookedClientSession(connection, hooks, transport)
     })
 }

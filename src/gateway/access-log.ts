@@ -63,6 +63,8 @@ export interface AccessRecord {
   droppedTrailers: number | undefined
   quic: string
   connection: string
+  /** The name of the client's Channel ID, if it was asked for one and has one. */
+  channelId: string | undefined
   stream: number
   /** Smoothed round-trip time to the client. */
   rtt: number

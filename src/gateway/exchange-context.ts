@@ -28,6 +28,8 @@ export interface ConnectionFacts {
   /** Such as `Q036`. */
   readonly version: string
   readonly connectionId: string
+  /** The name of the Channel ID that the client proved. */
+  channelId(): string | undefined
   /** Smoothed round-trip time in milliseconds, now. */
   rtt(): number
   /** Whether this side is ending the connection because the gateway stops. */

@@ -299,6 +299,7 @@ export class Exchange implements AttemptListener {
       droppedTrailers: this.droppedTrailers || undefined,
       quic: connection.version,
       connection: connection.connectionId,
+      channelId: connection.channelId(),
       stream: this.stream.id,
       rtt: roundMs(connection.rtt())
     })

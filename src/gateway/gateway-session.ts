@@ -1,5 +1,6 @@
 /** A client's connection to the gateway: makes a stream for each request. */
 import { Neighbour } from '../http/forwarded.js'
+import { channelIdName } from '../quic/crypto/channel-id.js'
 import { QuicSpdyServerSession } from '../quic/spdy/spdy-server-session.js'
 import type { SessionOptions } from '../quic/transport/session.js'
 import type { SessionConnection } from '../quic/transport/session-connection.js'
@@ -16,6 +17,8 @@ export class GatewaySession extends QuicSpdyServerSession {
   private neighbourAt: PeerAddress | undefined
   /** What was pushed to this client. */
   readonly pushHistory = new PushHistory()
+  /** Empty if the client proved none; undefined before anybody asked. */
+  private knownChannelId: string | undefined
 
   /**
    * @param context shared by all exchanges
@@ -37,6 +40,7 @@ export class GatewaySession extends QuicSpdyServerSession {
         return connection.version.label
       },
       connectionId: connection.connectionId.toString(),
+      channelId: () => this.channelIdName(),
       rtt: () => connection.smoothedRtt / 1000,
       stopping
     }
@@ -50,6 +54,15 @@ export class GatewaySession extends QuicSpdyServerSession {
       this.neighbour = new Neighbour(peerAddress, this.context.forwarded.trustedProxies)
     }
     return this.neighbour
+  }
+
+  /** There are no requests before the hello has been accepted, so what it proved is known when the first one asks. */
+  private channelIdName(): string | undefined {
+    if (this.knownChannelId === undefined) {
+      const { channelId } = this
+      this.knownChannelId = channelId === undefined ? '' : channelIdName(channelId)
+    }
+    return this.knownChannelId === '' ? undefined : this.knownChannelId
   }
 
   protected override createIncomingDynamicStream(id: number): GatewayStream {

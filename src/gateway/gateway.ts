@@ -118,6 +118,7 @@ export class Gateway {
       return new SecretsKeeper({
         directory: stateDir,
         aeads: this.engine.aeadProvider.preference,
+        channelIds: handshake.channelIds,
         policy: { rotateEvery: handshake.rotateEvery / 1000, acceptFor: handshake.acceptFor / 1000 },
         onWarning: (message) => this.logger.warn(message)
       })

@@ -25,7 +25,8 @@ export function upstreamRequest(
     authority: head.authority,
     version: connection.version
   }
-  const fields = addForwarding(endToEndFields(head.fields), received, context.forwarded, context.name)
+  const forwarded = addForwarding(endToEndFields(head.fields), received, context.forwarded, context.name)
+  const fields = withChannelId(forwarded, context.forwarded.channelId, connection)
   return {
     method: head.method,
     target: rewritePath(head.path, route.rewrite, params) + head.query,
@@ -34,6 +35,15 @@ export function upstreamRequest(
     contentLength: head.contentLength,
     body
   }
+}
+
+/** The client's Channel ID in the header that is configured for it, and nothing else there: a client could make it up. */
+function withChannelId(fields: HeaderList, name: string | undefined, connection: ConnectionFacts): HeaderList {
+  if (name === undefined) return fields
+  const kept = fields.filter((field) => field[0] !== name)
+  const channelId = connection.channelId()
+  if (channelId !== undefined) kept.push([name, channelId])
+  return kept
 }
 
 /**

@@ -204,15 +204,21 @@ export class TestGateway {
   readonly upstreams: UpstreamPools
   readonly context: ExchangeContext
   stopping = false
+  /** What its clients prove. */
+  channelId: string | undefined
   private nextId = 5
 
-  constructor(routes: object[], limits = { maxConnections: 256, maxWaiting: 1024 }) {
+  constructor(
+    routes: object[],
+    limits = { maxConnections: 256, maxWaiting: 1024 },
+    forwarded: Partial<ExchangeContext['forwarded']> = {}
+  ) {
     this.upstreams = new UpstreamPools(limits)
     this.context = {
       name: 'quicgate',
       routes: new RouteTable(orderRoutes(routesOf(routes))),
       upstreams: this.upstreams,
-      forwarded: { trustedProxies: [], xForwarded: true, forwarded: true, via: true },
+      forwarded: { trustedProxies: [], xForwarded: true, forwarded: true, via: true, ...forwarded },
       underscores: 'refuse',
       accessLog: { write: (record) => this.log.push(record) },
       onInternalError: (error) => this.internalErrors.push(error)
@@ -225,6 +231,7 @@ export class TestGateway {
       version: 'Q036',
       connectionId: '0123456789abcdef',
       rtt: () => 12.5,
+      channelId: () => this.channelId,
       stopping: () => this.stopping
     }
     const id = this.nextId

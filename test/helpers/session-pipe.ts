@@ -47,7 +47,8 @@ export class FakeConnection implements SessionConnection {
       helloCount: 1,
       rejections: [],
       earlyData: 'none',
-      timestamps: undefined
+      timestamps: undefined,
+      channelId: undefined
     }
   }
 

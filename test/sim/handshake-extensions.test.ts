@@ -1,5 +1,9 @@
-/** What handshakes may carry besides keys: sets of certificates that both ends have, what is known of the path. */
+/**
+ * What handshakes may carry besides keys: sets of certificates that both ends have, what is known of the path,
+ * who the client is.
+ */
 import { describe, expect } from 'vitest'
+import { EcChannelIdKey } from '../../src/quic/crypto/channel-id.js'
 import { CommonCertificateSet, CommonCertificateSets } from '../../src/quic/crypto/common-certificates.js'
 import { InsecureProofVerifier } from '../../src/quic/crypto/proof.js'
 import { supportedVersions, versionByLabel } from '../../src/quic/wire/versions/registry.js'
@@ -157,5 +161,37 @@ describe('mechanism: bandwidth resumption', () => {
     const client = world.exchange(get, { ...asking('BWMX'), up: rough(), down: rough(), handshakeTimeout: 60_000_000 })
     expect(story(client)).toMatchObject({ earlyData: 'rejected', rejections: [['SERVER_NONCE_REQUIRED_FAILURE']] })
     expect(begun.at(-1)!.window).toBeGreaterThan(33 * 1460)
+  })
+})
+
+describe('mechanism: Channel ID', () => {
+  const key = EcChannelIdKey.generate()
+  const channelIds = { keyFor: () => key }
+  const proven = (world: EarlyWorld): (Uint8Array | undefined)[] => world.sessions.map(({ channelId }) => channelId)
+
+  for (const version of supportedVersions) {
+    scenario(`${version.label}: the server knows a client by its key, also at first sight, over a rough path`, 1, (seed) => {
+      const world = new EarlyWorld(seed, [version], { channelIds: true })
+      const o = { channelIds, up: rough(), down: rough(), handshakeTimeout: 60_000_000 }
+      const clients = [world.exchange(get, o), world.exchange(get, o)]
+      expect(proven(world)).toEqual([key.publicKey, key.publicKey])
+      expect(clients.map(({ session }) => session.channelId)).toEqual([key.publicKey, key.publicKey])
+      world.exchange(get)
+      expect(proven(world).at(-1)).toBeUndefined()
+    })
+  }
+
+  scenario('is not proven to a server that does not ask, and survives rejections of all kinds', 2, (seed) => {
+    const version = versionByLabel('Q036')!
+    const quiet = new EarlyWorld(seed, [version])
+    quiet.exchange(get, { channelIds })
+    expect(proven(quiet)).toEqual([undefined])
+    const world = new EarlyWorld(seed, [version], { channelIds: true })
+    world.exchange(get, { channelIds })
+    world.world.restartServer('new')
+    expect(story(world.exchange(get, { channelIds }))).toMatchObject({ earlyData: 'rejected' })
+    world.world.restartServer('new')
+    world.exchange(get, { channelIds, transport: { connectionOptions: ['SREJ'] } })
+    expect(proven(world)).toEqual([key.publicKey, key.publicKey, key.publicKey])
   })
 })

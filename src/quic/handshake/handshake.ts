@@ -95,6 +95,8 @@ export interface HandshakeDescription {
   earlyData: EarlyData
   /** Client: what certificate transparency logs say about the leaf, as the server passed it on; not verified. */
   timestamps: Uint8Array | undefined
+  /** The client's Channel ID, a public key of 64 bytes: sent and accepted (client), or proven (server). */
+  channelId: Uint8Array | undefined
 }
 
 /** See {@link HandshakeDescription.earlyData}. */

@@ -80,6 +80,14 @@ export abstract class QuicSession extends SessionEvents implements ConnectionVis
     return this.connection.perspective
   }
 
+  /**
+   * The client's Channel ID, a public key of 64 bytes: proven, if this is the server. Undefined if the server did not ask
+   * for one or the client has none.
+   */
+  get channelId(): Uint8Array | undefined {
+    return this.connection.describeHandshake().channelId
+  }
+
   get closeError(): QuicError | undefined {
     return this.closeErrorValue
   }

@@ -132,6 +132,13 @@ export class HandshakeMessage {
     return this.set(tag, value)
   }
 
+  /** A copy that lacks some values, without padding. */
+  without(...tags: readonly number[]): HandshakeMessage {
+    const copy = new HandshakeMessage(this.tag)
+    for (const [tag, value] of this.values) if (!tags.includes(tag)) copy.values.set(tag, value)
+    return copy
+  }
+
   delete(tag: number): void {
     if (this.values.delete(tag)) this.serialized = undefined
   }

@@ -99,6 +99,9 @@ export const Tag = {
 /** The proof that a client demands in PDMD: an X.509 chain. */
 export const TAG_X509 = tagOf('X509')
 
+/** In a server config's PDMD: clients that have a Channel ID are to prove it. */
+export const TAG_CHID = tagOf('CHID')
+
 /** Why a server answers with a rejection, as RREJ lists it (crypto_handshake.h, HandshakeFailureReason). */
 export const RejectReason = {
   CLIENT_NONCE_UNKNOWN_FAILURE: 1,

@@ -9,11 +9,13 @@ import {
   rotateSecrets,
   serializeSecrets,
   tokenSecretsAt,
+  type SecretsIngredients,
   type ServerSecrets
 } from '../../../src/endpoint/server-secrets.js'
 import { configProposal, connectionParameters, type TransportOptions } from '../../../src/endpoint/transport-options.js'
 import { ConnectionId } from '../../../src/quic/connection-id.js'
 import { NodeAeadProvider } from '../../../src/quic/crypto/node-aead.js'
+import type { ChannelIdSource } from '../../../src/quic/crypto/channel-id.js'
 import type { CommonCertificateSets } from '../../../src/quic/crypto/common-certificates.js'
 import { CaProofVerifier, StaticProofSource, type CertifiedKey, type ProofVerifier } from '../../../src/quic/crypto/proof.js'
 import { resetTokens } from '../../../src/quic/crypto/reset-token.js'
@@ -58,6 +60,8 @@ export interface SimWorldOptions {
   /** Where the server stands; a later one may stand elsewhere. */
   servingRegion?: () => string
   commonCertificates?: CommonCertificateSets
+  /** Whether the server asks for them. */
+  channelIds?: boolean
   /** Sees the server's connections. */
   observe?: ObserveConnection | undefined
   createSession(connection: SessionConnection): ConnectionVisitor
@@ -76,6 +80,7 @@ export interface SimClientOptions<S extends ConnectionVisitor> {
   sessionCache?: ClientSessionCache
   verifier?: ProofVerifier
   commonCertificates?: CommonCertificateSets
+  channelIds?: ChannelIdSource
   /** Shares the IP address of an earlier client. */
   hostOf?: SimClient<ConnectionVisitor>
   observe?: ObserveConnection | undefined
@@ -165,8 +170,12 @@ export class SimWorld {
   }
 
   private newSecrets(): ServerSecrets {
-    const ingredients = { random: this.helper.randomBytes, aeads: this.aeadProvider.preference }
-    return rotateSecrets(undefined, this.wallSeconds(), defaultSecretsPolicy, ingredients)
+    return rotateSecrets(undefined, this.wallSeconds(), defaultSecretsPolicy, this.ingredients())
+  }
+
+  private ingredients(): SecretsIngredients {
+    const { helper, aeadProvider, o } = this
+    return { random: helper.randomBytes, aeads: aeadProvider.preference, channelIds: o.channelIds }
   }
 
   private makeHandshakes(): ServerHandshakes {
@@ -223,8 +232,7 @@ export class SimWorld {
 
   /** The server goes on with what its secrets have become by now. */
   rotateSecrets(): void {
-    const ingredients = { random: this.helper.randomBytes, aeads: this.aeadProvider.preference }
-    this.secrets = rotateSecrets(this.secrets, this.wallSeconds(), defaultSecretsPolicy, ingredients)
+    this.secrets = rotateSecrets(this.secrets, this.wallSeconds(), defaultSecretsPolicy, this.ingredients())
     const tokenSecrets = tokenSecretsAt(this.secrets, this.wallSeconds())
     if (!this.handshakes.useSecrets(this.secrets.configs, tokenSecrets)) return
     for (const connection of this.dispatcher.connections()) connection.sendConfigUpdate()
@@ -285,7 +293,8 @@ export class SimWorld {
           verifier,
           config,
           cached,
-          commonCertificates: o.commonCertificates
+          commonCertificates: o.commonCertificates,
+          channelIds: o.channelIds
         }),
       createSession: (sessionConnection) => (session = o.createSession(sessionConnection)),
       onWake: () => {}

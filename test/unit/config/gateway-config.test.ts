@@ -69,6 +69,7 @@ describe('a good configuration', () => {
       earlyDataEntries: 65_536,
       earlyDataAtStart: 'wait',
       statelessRejects: true,
+      channelIds: false,
       servingRegion: ''
     })
     expect(problems({ ...good, 'g.yaml': withSct })).toEqual([

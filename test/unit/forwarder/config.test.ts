@@ -66,6 +66,15 @@ describe('loadForwarderConfig', () => {
     }
   })
 
+  it('finds the Channel ID key and the common certificates relative to the configuration', () => {
+    const file = join(directory, 'files.yaml')
+    writeFileSync(file, `${good}  channelId: me.pem\n  commonCertificates: [sets, a.pem]\n`)
+    expect(loadForwarderConfig(file, {}).gateway).toMatchObject({
+      channelId: join(directory, 'me.pem'),
+      commonCertificates: [join(directory, 'sets'), join(directory, 'a.pem')]
+    })
+  })
+
   it('has the same defaults for flags alone', () => {
     const file = join(directory, 'ok2.yaml')
     writeFileSync(file, good)

@@ -2,6 +2,7 @@ import { createServer as createTcpServer } from 'node:net'
 import type { Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { QuicRstStreamErrorCode } from '../../../src/quic/errors.js'
+import type { HeaderList } from '../../../src/quic/spdy/header-list.js'
 import {
   deadAddress,
   listen,
@@ -58,6 +59,24 @@ async function idle(gateway: TestGateway, method = 'GET', path = '/'): Promise<S
 }
 
 describe('a request and its response', () => {
+  it('tell upstreams the Channel ID, in a header that no client can fill', async () => {
+    const seen: (string | undefined)[] = []
+    const upstream = await startUpstream((request, response) => {
+      seen.push(request.headers['x-channel-id'] as string | undefined)
+      response.end()
+    })
+    const gateway = new TestGateway([{ name: 'all', upstreams: [upstream] }], undefined, { channelId: 'x-channel-id' })
+    const made: HeaderList = [['x-channel-id', 'somebody else']]
+    await gateway.get('/', made)
+    gateway.channelId = 'abc'
+    await gateway.get('/', made)
+    const plain = new TestGateway([{ name: 'all', upstreams: [upstream] }])
+    plain.channelId = 'abc'
+    await plain.get('/')
+    expect(seen).toEqual([undefined, 'abc', undefined])
+    expect(gateway.log.map(({ channelId }) => channelId)).toEqual([undefined, 'abc'])
+  })
+
   it('pass with what belongs to them, and nothing else', async () => {
     const gateway = await serving((request, response) => {
       response.setHeader('X-Mixed', 'Case')

@@ -1,6 +1,7 @@
 /** What servers decide about hellos beyond the form of a single one, played against our client. */
 import { beforeAll, describe, expect, it } from 'vitest'
 import { compressChain, decompressChain } from '../../../src/quic/crypto/cert-compressor.js'
+import { EcChannelIdKey, type ChannelIdSource } from '../../../src/quic/crypto/channel-id.js'
 import type { CertifiedKey } from '../../../src/quic/crypto/proof.js'
 import { CaProofVerifier, StaticProofSource, certifiedKeyFromPem } from '../../../src/quic/crypto/proof.js'
 import { CachedServerState } from '../../../src/quic/handshake/client/cached-server-state.js'
@@ -13,7 +14,7 @@ import type { EarlyDataPolicy } from '../../../src/quic/handshake/server/server-
 import { QuicErrorCode } from '../../../src/quic/errors.js'
 import { EncryptionLevel } from '../../../src/quic/types.js'
 import { HandshakeMessage } from '../../../src/quic/wire/handshake-message.js'
-import { MessageTag, Tag, rejectReasonName, tagName } from '../../../src/quic/wire/tags.js'
+import { MessageTag, Tag, rejectReasonName, tagName, tagOf } from '../../../src/quic/wire/tags.js'
 import { supportedVersions } from '../../../src/quic/wire/versions/registry.js'
 import type { QuicVersion } from '../../../src/quic/wire/versions/version.js'
 import { makeCertificate, type TestCertificate } from '../../helpers/certificates.js'
@@ -174,6 +175,82 @@ describe('mechanism: cached certificates', () => {
   it('that the client did not list are refused', () => {
     const named = compressChain(exact.chain, (index) => (index === 1 ? 'cached' : undefined))
     expect(codeOf(() => decompressChain(named, [exact.chain[0]!]))).toBe(QuicErrorCode.INVALID_CRYPTO_MESSAGE_PARAMETER)
+  })
+})
+
+describe('Channel IDs', () => {
+  const key = EcChannelIdKey.generate()
+  const source: ChannelIdSource = { keyFor: (hostname) => (hostname === 'www.example.org' ? key : undefined) }
+  const asking = (channelIds = true, accept: 'once' | 'always' = 'once'): ServerHandshakes => {
+    const o = { random, wallSeconds: now, aeads: ['CC20', 'AESG'] as const, keyExchanges: ['C255', 'P256'] as const }
+    return makeServer({ configs: [ServerConfig.generate({ ...o, channelIds })], earlyData: { accept } })
+  }
+
+  it('are proven by clients that have one to servers that ask', () => {
+    for (const aeads of [['AESG'], ['CC20']] as const) {
+      const { client, server } = connect(asking(), { channelIds: source, aeads })
+      expect(server.machine.describe().channelId).toEqual(key.publicKey)
+      expect(client.machine.describe().channelId).toEqual(key.publicKey)
+      const full = client.host.sent.at(-1)!.message
+      expect(full.has(Tag.CETV)).toBe(true)
+      // The key itself is nowhere to be seen.
+      expect(Buffer.from(full.serialize()).includes(Buffer.from(key.publicKey.subarray(0, 16)))).toBe(false)
+    }
+  })
+
+  it('are not proven without being asked for, nor missed', () => {
+    for (const [server, channelIds] of [[asking(false), source], [asking(), undefined]] as const) {
+      const ends = connect(server, { channelIds })
+      expect(ends.client.host.sent.at(-1)!.message.has(Tag.CETV)).toBe(false)
+      expect([ends.client, ends.server].map(({ machine }) => machine.describe().channelId)).toEqual([undefined, undefined])
+      expect(ends.client.machine.confirmed).toBe(true)
+    }
+  })
+
+  it('that a source does not have end the connection', () => {
+    expect(codeOf(() => connect(asking(), { channelIds: { keyFor: () => undefined } }))).toBe(
+      QuicErrorCode.INVALID_CHANNEL_ID_SIGNATURE
+    )
+  })
+
+  it('that are false end the connection', () => {
+    const lie = { publicKey: key.publicKey, sign: (data: Uint8Array) => EcChannelIdKey.generate().sign(data) }
+    expect(codeOf(() => connect(asking(), { channelIds: { keyFor: () => lie } }))).toBe(
+      QuicErrorCode.INVALID_CRYPTO_MESSAGE_PARAMETER
+    )
+    const junk = (server: ServerHandshakes): number | undefined => {
+      const { client } = connect(server, { channelIds: source })
+      const full = HandshakeMessage.parse(client.host.sent.at(-1)!.bytes).set(Tag.CETV, Buffer.alloc(164))
+      const host = new FakeHost('junk')
+      host.wallSeconds = now
+      host.connectionId = client.host.connectionId
+      return codeOf(() => server.create(host).onCryptoData(full.serialize(), EncryptionLevel.None))
+    }
+    // A server that remembers nonces would reject the hello before it looks at the block.
+    expect(junk(asking(true, 'always'))).toBe(QuicErrorCode.INVALID_CRYPTO_MESSAGE_PARAMETER)
+    expect(junk(asking(false, 'always'))).toBeUndefined()
+  })
+
+  it('outlive a restart of the server, as its config does', () => {
+    const config = ServerConfig.generate({ random, wallSeconds: now, aeads: ['AESG'], keyExchanges: ['C255'], channelIds: true })
+    const restored = ServerConfig.restore(config.serialize())
+    expect([config.channelIds, restored.channelIds]).toEqual([true, true])
+    const { server } = connect(makeServer({ configs: [restored] }), { channelIds: source })
+    expect(server.machine.describe().channelId).toEqual(key.publicKey)
+  })
+
+  it('in what a client demands (PDMD) change nothing: X509 is what counts', () => {
+    const server = asking()
+    const demanding = (...demands: string[]): FakeHost => {
+      const { client } = connect(server)
+      const first = HandshakeMessage.parse(client.host.sent[0]!.bytes).setUint32List(Tag.PDMD, demands.map(tagOf))
+      const host = new FakeHost('demanding')
+      host.wallSeconds = now
+      server.create(host).onCryptoData(first.serialize(), EncryptionLevel.None)
+      return host
+    }
+    expect(demanding('CHID', 'X509').sent[0]!.message.tag).toBe(MessageTag.REJ)
+    expect(codeOf(() => demanding('CHID'))).toBe(QuicErrorCode.UNSUPPORTED_PROOF_DEMAND)
   })
 })
 

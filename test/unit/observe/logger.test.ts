@@ -21,7 +21,7 @@ const record: AccessRecord = {
     clientStall: undefined,
     total: 2
   }, bytesIn: 0, bytesOut: 3, attempts: 1,
-  informational: undefined, droppedTrailers: undefined, quic: 'Q036', connection: 'c', stream: 5, rtt: 1
+  informational: undefined, droppedTrailers: undefined, quic: 'Q036', connection: 'c', channelId: undefined, stream: 5, rtt: 1
 }
 
 describe('the logger', () => {

@@ -6,6 +6,7 @@
  */
 import { createHash } from 'node:crypto'
 import { ConnectionId } from '../../connection-id.js'
+import type { ChannelIdKey, ChannelIdSource } from '../../crypto/channel-id.js'
 import type { CommonCertificateSets } from '../../crypto/common-certificates.js'
 import type { KeyExchangeName } from '../../crypto/key-exchange.js'
 import type { KeyScheduleInput } from '../../crypto/key-schedule.js'
@@ -19,7 +20,7 @@ import type { HandshakeMessage } from '../../wire/handshake-message.js'
 import { HandshakeMessageReader } from '../../wire/handshake-message.js'
 import { RESET_TOKEN_LENGTH } from '../../wire/stateless-reset.js'
 import { CONNECTION_ID_LENGTH } from '../../wire/public-header.js'
-import { MessageTag, Tag } from '../../wire/tags.js'
+import { MessageTag, TAG_CHID, Tag } from '../../wire/tags.js'
 import { isReservedVersion } from '../../wire/version-negotiation.js'
 import type { QuicConfigProposal } from '../config.js'
 import { processServerConfig } from '../config.js'
@@ -53,6 +54,8 @@ export interface ClientHandshakeOptions {
   readonly userAgent?: string
   /** Certificates that the server need not send if it has the same sets; none by default. */
   readonly commonCertificates?: CommonCertificateSets | undefined
+  /** Proves who the client is to servers that ask; without it nothing is proven. */
+  readonly channelIds?: ChannelIdSource | undefined
 }
 
 /** A full hello that waits for its answer. The cached state may change meanwhile, so what keys are bound to is here. */
@@ -85,6 +88,8 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
   /** The certificates that the last hello said are here. */
   private announced: readonly Uint8Array[] = []
   private earlyData: EarlyData = 'none'
+  /** What the last full hello proved. */
+  private channelId: Uint8Array | undefined
   private readonly rejections: string[][] = []
 
   constructor(
@@ -134,7 +139,8 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
       helloCount: this.helloCount,
       rejections: this.rejections,
       earlyData: this.earlyData,
-      timestamps: this.cached.timestamps.length > 0 ? this.cached.timestamps : undefined
+      timestamps: this.cached.timestamps.length > 0 ? this.cached.timestamps : undefined,
+      channelId: this.confirmed ? this.channelId : undefined
     }
   }
 
@@ -255,12 +261,23 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     keyExchanges: readonly KeyExchangeName[]
   }): { chlo: HandshakeMessage; agreement: ClientKeyAgreement } {
     try {
-      return buildFullHello(this.host, this.options, preferences, this.cached, this.serverNonce)
+      const key = this.channelIdKey()
+      this.channelId = key?.publicKey
+      return buildFullHello(this.host, this.options, preferences, this.cached, this.serverNonce, key)
     } catch (error) {
       // A config that cannot be used must not stand in the way of the next connection.
       this.cached.forgetServerConfig()
       throw error
     }
+  }
+
+  /** The key to prove, where there is a source and the server asks (RequiresChannelID). */
+  private channelIdKey(): ChannelIdKey | undefined {
+    const { channelIds, serverName } = this.options
+    if (channelIds === undefined || !asksForChannelId(this.cached.serverConfig!)) return undefined
+    const key = channelIds.keyFor(serverName)
+    if (key !== undefined) return key
+    throw new QuicError(QuicErrorCode.INVALID_CHANNEL_ID_SIGNATURE, 'Channel ID lookup failed')
   }
 
   private send(chlo: HandshakeMessage): void {
@@ -399,6 +416,11 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
       wallSeconds: this.host.helper.wallSeconds()
     })
   }
+}
+
+function asksForChannelId(scfg: HandshakeMessage): boolean {
+  const demands = scfg.get(Tag.PDMD)
+  return demands !== undefined && demands.length % 4 === 0 && scfg.uint32List(Tag.PDMD)!.includes(TAG_CHID)
 }
 
 function invalidHello(details: string): QuicError {

@@ -3,6 +3,7 @@
  * (quic_crypto_client_config.cc, FillInchoateClientHello and FillClientHello).
  */
 import { certificateHash } from '../../crypto/cert-compressor.js'
+import { sealChannelId, type ChannelIdKey } from '../../crypto/channel-id.js'
 import type { CommonCertificateSets } from '../../crypto/common-certificates.js'
 import type { KeyExchange, KeyExchangeName } from '../../crypto/key-exchange.js'
 import { createKeyExchange } from '../../crypto/key-exchange.js'
@@ -70,6 +71,7 @@ export function buildInchoateHello(
  * A hello that agrees on keys with the cached server config, which must be complete.
  *
  * @param serverNonce SNO of the last rejection, empty if there was none
+ * @param channelId the key to prove, if the server config asks for one
  * @throws QuicError INVALID_CRYPTO_MESSAGE_PARAMETER, CRYPTO_MESSAGE_PARAMETER_NOT_FOUND, CRYPTO_NO_SUPPORT for a
  *   server config that cannot be used, CRYPTO_CHLO_TOO_LARGE
  */
@@ -78,7 +80,8 @@ export function buildFullHello(
   options: ClientHelloOptions,
   preferences: ClientPreferences,
   cached: CachedServerState,
-  serverNonce: Uint8Array
+  serverNonce: Uint8Array,
+  channelId?: ChannelIdKey
 ): { chlo: HandshakeMessage; agreement: ClientKeyAgreement } {
   const scfg = cached.serverConfig!
   if (!scfg.has(Tag.SCID)) throw invalid('SCFG missing SCID')
@@ -110,6 +113,18 @@ export function buildFullHello(
     .set(Tag.PUBS, keyExchange.publicValue)
     .set(Tag.XLCT, certificateHash(leaf))
   if (serverNonce.length > 0) chlo.set(Tag.SNO, serverNonce)
+  if (channelId !== undefined) {
+    // Bound to the hello as it is without the block itself and without padding.
+    const cetv = sealChannelId(channelId, {
+      aead,
+      sharedSecret: initialSecret,
+      salt: Buffer.concat([clientNonce, serverNonce]),
+      connectionId: host.connectionId.bytes,
+      chlo: chlo.serialize(),
+      serverConfig: cached.serverConfigBytes
+    })
+    chlo.set(Tag.CETV, cetv)
+  }
   chlo.minimumSize = MIN_CLIENT_HELLO_SIZE
   checkFits(chlo, host)
   return { chlo, agreement: { aead, keyExchange, initialSecret, clientNonce, serverNonce } }

@@ -7,7 +7,7 @@ import type { KeyExchange, KeyExchangeName } from '../../crypto/key-exchange.js'
 import { createKeyExchange, keyExchangeFromPrivate, privateKeyOf } from '../../crypto/key-exchange.js'
 import type { AeadName } from '../../crypto/protection.js'
 import { HandshakeMessage } from '../../wire/handshake-message.js'
-import { MessageTag, Tag, tagName, tagOf } from '../../wire/tags.js'
+import { MessageTag, TAG_CHID, Tag, tagName, tagOf } from '../../wire/tags.js'
 
 /** Length of the orbit, which goes into client nonces, in bytes. */
 export const ORBIT_LENGTH = 8
@@ -32,6 +32,8 @@ export interface ServerConfigOptions {
   aeads: readonly AeadName[]
   /** In the order to advertise. */
   keyExchanges: readonly KeyExchangeName[]
+  /** Asks clients for a Channel ID. */
+  channelIds?: boolean | undefined
   /** How long clients may use it; 180 days unless told otherwise. */
   lifetimeSeconds?: number
   /** When it may become the primary one, seconds since the UNIX epoch; now unless told otherwise. */
@@ -66,7 +68,9 @@ export class ServerConfig {
     /** From when on it may be given out, seconds since the UNIX epoch (PRIMARY_TIME of the reference). */
     readonly primaryFrom: number,
     /** Made by this process and not by an earlier or another one. */
-    readonly fresh: boolean
+    readonly fresh: boolean,
+    /** Whether clients are asked for a Channel ID. */
+    readonly channelIds: boolean
   ) {}
 
   /** Makes a new config with new keys. */
@@ -80,11 +84,13 @@ export class ServerConfig {
       .setLength24List(Tag.PUBS, keyExchanges.map((exchange) => exchange.publicValue))
       .setUint64(Tag.EXPY, expirySeconds)
       .set(Tag.OBIT, orbit)
+    const channelIds = o.channelIds === true
+    if (channelIds) scfg.setUint32List(Tag.PDMD, [TAG_CHID])
     // The id follows from everything else, so that it changes whenever anything does.
     const id = createHash('sha256').update(scfg.serialize()).digest().subarray(0, ID_LENGTH)
     scfg.set(Tag.SCID, id)
     const from = o.primaryFrom ?? o.wallSeconds
-    return new ServerConfig(scfg.serialize(), id, [...o.aeads], keyExchanges, expirySeconds, orbit, from, true)
+    return new ServerConfig(scfg.serialize(), id, [...o.aeads], keyExchanges, expirySeconds, orbit, from, true, channelIds)
   }
 
   /**
@@ -123,7 +129,8 @@ export class ServerConfig {
     const from = primaryFrom ?? 0
     if (typeof from !== 'number') throw new ServerConfigError('primaryFrom is not a number')
     const expiry = scfg.uint64(Tag.EXPY)!
-    return new ServerConfig(bytes, scfg.require(Tag.SCID), aeads, keyExchanges, expiry, orbit, from, false)
+    const channelIds = scfg.uint32List(Tag.PDMD)?.includes(TAG_CHID) === true
+    return new ServerConfig(bytes, scfg.require(Tag.SCID), aeads, keyExchanges, expiry, orbit, from, false, channelIds)
   }
 
   /** The config and its private keys, to be kept across restarts: clients that hold it then need no new one. */

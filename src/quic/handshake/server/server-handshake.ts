@@ -4,6 +4,7 @@
  *     CHLO (inchoate) →  ← REJ, level None
  *     CHLO (full)     →  ← SHLO, level Initial; everything after it ForwardSecure
  */
+import { openChannelId } from '../../crypto/channel-id.js'
 import type { KeyExchange } from '../../crypto/key-exchange.js'
 import { createKeyExchange } from '../../crypto/key-exchange.js'
 import type { KeyScheduleInput, PacketKeys } from '../../crypto/key-schedule.js'
@@ -59,6 +60,7 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
   private done = false
   private earlyData: EarlyData = 'none'
   private readonly rejections: string[][] = []
+  private channelId: Uint8Array | undefined
   /** The hello that was accepted. */
   private accepted: HandshakeMessage | undefined
   /** What the client was told last of the path. */
@@ -120,7 +122,8 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
       helloCount: this.helloCount,
       rejections: this.rejections,
       earlyData: this.earlyData,
-      timestamps: undefined
+      timestamps: undefined,
+      channelId: this.channelId
     }
   }
 
@@ -166,6 +169,7 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
     const agreement = agree(chlo, config, host)
     const negotiated = processClientConfig(chlo, this.options.config)
     const serverNonce = this.options.serverNonces.issue(host.helper.wallSeconds())
+    const channelId = provenChannelId(chlo, config, agreement, host)
     const keys = deriveBothLevels(chlo, agreement, serverNonce, {
       connectionId: host.connectionId.bytes,
       serverConfig: config.bytes,
@@ -175,6 +179,7 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
     const shlo = this.buildServerHello(chlo, serverNonce, agreement.ephemeral.publicValue)
     writeServerConfig(shlo, this.options.config, negotiated)
 
+    this.channelId = channelId
     this.chosen = { aead: agreement.aead, keyExchange: agreement.ephemeral.name }
     negotiated.previousNetwork = this.ownRegionOnly(checked.network)
     host.onConfigNegotiated(negotiated)
@@ -256,6 +261,31 @@ function agree(chlo: HandshakeMessage, config: ServerConfig, host: HandshakeHost
   return { aead, ephemeral, initialSecret, forwardSecret }
 }
 
+/** The Channel ID in a hello, if the server config asks for one and the client has one. */
+function provenChannelId(
+  chlo: HandshakeMessage,
+  config: ServerConfig,
+  { aead, initialSecret }: KeyAgreement,
+  host: HandshakeHost
+): Uint8Array | undefined {
+  const cetv = chlo.get(Tag.CETV)
+  if (!config.channelIds || cetv === undefined) return undefined
+  const opened = openChannelId(cetv, {
+    aead,
+    sharedSecret: initialSecret,
+    salt: initialSaltOf(chlo),
+    connectionId: host.connectionId.bytes,
+    chlo: chlo.without(Tag.CETV, Tag.PAD).serialize(),
+    serverConfig: config.bytes
+  })
+  if ('problem' in opened) throw invalid(opened.problem)
+  return opened.publicKey
+}
+
+function initialSaltOf(chlo: HandshakeMessage): Uint8Array {
+  return Buffer.concat([chlo.require(Tag.NONC), chlo.get(Tag.SNO) ?? new Uint8Array(0)])
+}
+
 function deriveBothLevels(
   chlo: HandshakeMessage,
   agreement: KeyAgreement,
@@ -265,7 +295,7 @@ function deriveBothLevels(
   const { aead, initialSecret, forwardSecret } = agreement
   const clientNonce = chlo.require(Tag.NONC)
   const common = { ...context, aead, chlo: chlo.serialize() }
-  const initialSalt = Buffer.concat([clientNonce, chlo.get(Tag.SNO) ?? new Uint8Array(0)])
+  const initialSalt = initialSaltOf(chlo)
   const forwardSalt = Buffer.concat([clientNonce, serverNonce])
   return {
     initial: deriveKeys({ ...common, forwardSecure: false, sharedSecret: initialSecret, salt: initialSalt }),
