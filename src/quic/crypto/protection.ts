@@ -102,7 +102,7 @@ export interface PacketOpener {
 
 /**
  * Makes sealers and openers; what an engine supplies. Keys are 16 (AESG) or 32 (CC20) bytes, IVs as long as the style
- * says (default {@link CLASSIC_PROTECTION}), header keys as long as keys and needed where the style has header
+ * says (default `CLASSIC_PROTECTION`), header keys as long as keys and needed where the style has header
  * protection.
  */
 export interface AeadProvider {

@@ -78,7 +78,7 @@ export interface HandshakeHost {
   onMessageReceived?(message: { serialize(): Uint8Array }): void
 }
 
-/** What {@link CryptoHandshake.describe} tells, for logs and tools. Undefined where not yet known. */
+/** What `CryptoHandshake.describe` tells, for logs and tools. Undefined where not yet known. */
 export interface HandshakeDescription {
   aead: string | undefined
   keyExchange: string | undefined

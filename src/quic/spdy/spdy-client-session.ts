@@ -41,11 +41,17 @@ export class QuicSpdyClientSession extends QuicSpdySession implements PromiseHos
   }
 
   /**
-   * Opens the next stream, made by `make`. Throws {@link StreamUnavailableError} if the limit is reached, the server is
-   * going away, or the connection is not (or no longer) ready.
+   * Opens the next stream, made by {@link createOutgoingDynamicStream}, which has to make a `T`, or by `make`. Throws
+   * {@link StreamUnavailableError} if the limit is reached, the server is going away, or the connection is not (or no
+   * longer) ready.
    */
-  openStream<T extends QuicSpdyStream>(make: (id: number, session: QuicSpdyClientSession) => T): T {
-    return this.openOutgoingStream((id) => make(id, this))
+  openStream<T extends QuicSpdyStream>(make?: (id: number, session: QuicSpdyClientSession) => T): T {
+    return this.openOutgoingStream(make && ((id) => make(id, this)))
+  }
+
+  /** To override. Makes the stream of a request, for {@link openStream}. */
+  protected override createOutgoingDynamicStream(id: number): QuicSpdyStream {
+    return new QuicSpdyStream(id, this)
   }
 
   override onEncryptionEstablished(): void {

@@ -36,7 +36,7 @@ export abstract class QuicSpdyServerSession extends QuicSpdySession {
    * Makes the stream of a response that is pushed: the promised request comes in its callbacks as if the client had sent
    * it. The same kind of stream as for requests of clients, unless overridden.
    */
-  protected createOutgoingDynamicStream(id: number): QuicSpdyStream {
+  protected override createOutgoingDynamicStream(id: number): QuicSpdyStream {
     return this.createIncomingDynamicStream(id)
   }
 

@@ -36,7 +36,7 @@ export abstract class SessionEvents {
 
   // ---- for the HTTP layer to override ----
 
-  /** Claims of promised resources are decided: {@link SessionNews}.Push was added. */
+  /** Claims of promised resources are decided: `SessionNews`.Push was added. */
   protected onPushNews(): void {}
 
   /** No timers of its own. */
@@ -62,7 +62,7 @@ export abstract class SessionEvents {
     this.queue.push(stream as QuicStream)
   }
 
-  /** Something of {@link SessionNews} happened. */
+  /** Something of `SessionNews` happened. */
   protected addSessionNews(bit: number): void {
     this.pending |= bit
   }

@@ -26,7 +26,7 @@ import { StreamUnavailableError, type StreamUnavailableCode } from './streams/st
 
 export { clientSessionDefaults, serverSessionDefaults, type SessionOptions } from './session-options.js'
 
-/** The session of one connection. Its connection calls it through {@link ConnectionVisitor}. */
+/** The session of one connection. Its connection calls it through `ConnectionVisitor`. */
 export abstract class QuicSession extends SessionEvents implements ConnectionVisitor, StreamSession<QuicStreamCore> {
   readonly highWaterMark: number
   readonly flowController: QuicFlowController
@@ -68,6 +68,11 @@ export abstract class QuicSession extends SessionEvents implements ConnectionVis
    * the object and do nothing else.
    */
   protected abstract createIncomingDynamicStream(id: number): QuicStream | undefined
+
+  /** Makes a stream that this side opens, for {@link openOutgoingStream}: `return new MyStream(id, this)`. */
+  protected createOutgoingDynamicStream(_id: number): QuicStream {
+    throw new Error('this session does not say what its own streams are: override createOutgoingDynamicStream')
+  }
 
   /** Whether incoming streams are refused for now, besides the limit. */
   protected refusesStreams(): boolean {
@@ -128,13 +133,14 @@ export abstract class QuicSession extends SessionEvents implements ConnectionVis
   }
 
   /**
-   * Opens the next stream of this side, made by `make`: `openOutgoingStream((id) => new MyStream(id, this))`. Throws
-   * {@link StreamUnavailableError} if the peer's limit is reached, the peer is going away, or the connection is not (or
-   * no longer) ready.
+   * Opens the next stream of this side, made by {@link createOutgoingDynamicStream}, which has to make a `T`, or by `make`:
+   * `openOutgoingStream((id) => new MyStream(id, this))`. Throws {@link StreamUnavailableError} if the peer's limit is
+   * reached, the peer is going away, or the connection is not (or no longer) ready.
    */
-  protected openOutgoingStream<T extends QuicStream>(make: (id: number) => T): T {
+  protected openOutgoingStream<T extends QuicStream>(make?: (id: number) => T): T {
     if (!this.mayOpenStream) throw new StreamUnavailableError(this.obstacle())
-    const stream = make(this.ids.nextOutgoing)
+    const id = this.ids.nextOutgoing
+    const stream = make === undefined ? (this.createOutgoingDynamicStream(id) as T) : make(id)
     this.ids.nextOutgoing += 2
     this.activate(stream)
     return stream

@@ -1,9 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import type { QuicSpdyClientSession } from '../../../src/quic/spdy/spdy-client-session.js'
+import { QuicSpdyStream } from '../../../src/quic/spdy/spdy-stream.js'
+import { clientSessionDefaults, QuicSession } from '../../../src/quic/transport/session.js'
 import type { StreamUnavailableError } from '../../../src/quic/transport/streams/stream-unavailable.js'
+import { Perspective } from '../../../src/quic/types.js'
 import { bytes } from '../../helpers/session-fixture.js'
-import { drain, give, rstFrame } from '../../helpers/session-pipe.js'
-import { openMessage, Peer, REQUEST, spdyClient, spdyPair, spdyServer } from '../../helpers/spdy-fixture.js'
+import { drain, FakeConnection, give, negotiated, rstFrame } from '../../helpers/session-pipe.js'
+import { Message, openMessage, Peer, REQUEST, spdyClient, spdyPair, spdyServer } from '../../helpers/spdy-fixture.js'
 
 describe('opening streams', () => {
   it('throws with a reason when it cannot', () => {
@@ -24,6 +27,31 @@ describe('opening streams', () => {
     expect(reason(session)).toBe('GOING_AWAY')
     connection.close(16, '')
     expect(reason(session)).toBe('CLOSED')
+  })
+})
+
+describe('streams of this side', () => {
+  it('are what createOutgoingDynamicStream makes, unless the call says otherwise', () => {
+    const { session } = spdyClient()
+    const made = session.openStream()
+    expect([made.id, made.constructor]).toEqual([5, QuicSpdyStream])
+    const other = openMessage(session)
+    expect([other.id, other.constructor]).toEqual([7, Message])
+  })
+
+  it('need a session that says what they are', () => {
+    class Mute extends QuicSession {
+      protected override createIncomingDynamicStream(): undefined {
+        return undefined
+      }
+
+      open(): void {
+        this.openOutgoingStream()
+      }
+    }
+    const session = new Mute(new FakeConnection(Perspective.Client), clientSessionDefaults)
+    session.onConfigNegotiated(negotiated())
+    expect(() => session.open()).toThrow('override createOutgoingDynamicStream')
   })
 })
 

@@ -66,7 +66,7 @@ export interface PromiseHost {
   resetPromised(streamId: number, errorCode: number): void
   /** The promised stream, if it is open. */
   promisedStream(streamId: number): QuicSpdyStream | undefined
-  /** A claim was decided: {@link PromiseIndex.deliver} has something to do. */
+  /** A claim was decided: `PromiseIndex.deliver` has something to do. */
   onClaimSettled(): void
 }
 

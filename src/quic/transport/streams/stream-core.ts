@@ -47,7 +47,7 @@ export abstract class QuicStreamCore implements ScheduledStream<QuicStreamCore> 
 
   protected readonly sequencer: QuicStreamSequencer
   protected readonly sendBuffer = new SendBuffer()
-  /** Bits of {@link StreamNews}. */
+  /** Bits of `StreamNews`. */
   protected news = 0
   /** This side ended its output: with a FIN, or with END_STREAM on the headers stream. */
   protected finQueued = false

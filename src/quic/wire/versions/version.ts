@@ -248,7 +248,7 @@ export interface QuicVersion {
   readonly traits: VersionTraits
   /** How keyed levels protect packets; to be given to the key schedule and the AEAD provider. */
   readonly protection: ProtectionStyle
-  /** Whether a receiver tries its keys in turn or goes by {@link PacketHeader.keyLevel}. */
+  /** Whether a receiver tries its keys in turn or goes by `PacketHeader.keyLevel`. */
   readonly keySelection: 'trial' | 'by-type'
   /**
    * Protection at level None. `sender` is the side that seals (some versions mix it into the hash).
