@@ -38,13 +38,14 @@ export function buildRejection(
   const wallSeconds = host.helper.wallSeconds()
   const rej = new HandshakeMessage(retryId === undefined ? MessageTag.REJ : MessageTag.SREJ)
   if (retryId !== undefined) rej.set(Tag.RCID, retryId)
-  setServerConfig(rej, chlo, host, secrets, checked.network)
+  setServerConfig(rej, chlo.get(Tag.STK), host, secrets, checked.network)
     .set(Tag.SNO, secrets.serverNonces.issue(wallSeconds))
     .setUint32List(Tag.RREJ, checked.reasons)
 
   const { certifiedKey: key, addressProven } = checked
-  const chain = compressedChain(chlo, key, secrets)
-  const timestamps = timestampsFor(chlo, key)
+  const chain = compressedChain(chlo.get(Tag.CCRT), chlo.get(Tag.CCS), key, secrets)
+  // What the logs say about the certificate, for clients that ask.
+  const timestamps = chlo.has(Tag.CSCT) ? key.timestamps : undefined
   const overhead = host.version.traits.entropy ? FRAMING_OVERHEAD_WITH_ENTROPY : FRAMING_OVERHEAD
   const budget = AMPLIFICATION * (host.currentDatagramLength - overhead) - REJECTION_OVERHEAD
   const left = addressProven ? Infinity : budget - chain.length - (timestamps?.length ?? 0)
@@ -54,30 +55,51 @@ export function buildRejection(
   return rej
 }
 
+/** What later updates need of a hello: the hello itself is a kilobyte, and would be kept for every connection. */
+export interface AcceptedHello {
+  /** SHA-256 of the message. */
+  readonly hash: Uint8Array
+  readonly token: Uint8Array | undefined
+  /** CCRT and CCS: the certificates that the client has. */
+  readonly cachedCertificates: Uint8Array | undefined
+  readonly commonSets: Uint8Array | undefined
+  readonly wantsTimestamps: boolean
+}
+
+/** Takes from a hello what an {@link AcceptedHello} holds. Nothing refers to the hello's bytes. */
+export function rememberHello(chlo: HandshakeMessage): AcceptedHello {
+  return {
+    hash: hashOf(chlo),
+    token: chlo.get(Tag.STK)?.slice(),
+    cachedCertificates: chlo.get(Tag.CCRT)?.slice(),
+    commonSets: chlo.get(Tag.CCS)?.slice(),
+    wantsTimestamps: chlo.has(Tag.CSCT)
+  }
+}
+
 /**
  * SCUP: what a connected client may begin its next connection with.
  *
- * @param chlo the hello that was accepted
  * @param network what the connection has found of the path
  * @throws QuicError HANDSHAKE_FAILED if the proof cannot be made
  */
 export function buildServerConfigUpdate(
-  chlo: HandshakeMessage,
+  hello: AcceptedHello,
   key: CertifiedKey,
   host: ClientHelloContext,
   secrets: ServerHandshakeSecrets,
   network: CachedNetworkParameters | undefined
 ): HandshakeMessage {
-  const scup = setServerConfig(new HandshakeMessage(MessageTag.SCUP), chlo, host, secrets, network)
-  const chain = compressedChain(chlo, key, secrets)
-  const signature = sign(key, hashOf(chlo), secrets.configs.primary.bytes)
-  setProof(scup, chain, signature, timestampsFor(chlo, key))
+  const scup = setServerConfig(new HandshakeMessage(MessageTag.SCUP), hello.token, host, secrets, network)
+  const chain = compressedChain(hello.cachedCertificates, hello.commonSets, key, secrets)
+  const signature = sign(key, hello.hash, secrets.configs.primary.bytes)
+  setProof(scup, chain, signature, hello.wantsTimestamps ? key.timestamps : undefined)
   return scup
 }
 
 function setServerConfig(
   message: HandshakeMessage,
-  chlo: HandshakeMessage,
+  token: Uint8Array | undefined,
   host: ClientHelloContext,
   { configs, tokens }: ServerHandshakeSecrets,
   network: CachedNetworkParameters | undefined
@@ -85,14 +107,18 @@ function setServerConfig(
   const wallSeconds = host.helper.wallSeconds()
   return message
     .set(Tag.SCFG, configs.primary.bytes)
-    .set(Tag.STK, tokens.issue(host.peerAddress.address, wallSeconds, chlo.get(Tag.STK), network))
+    .set(Tag.STK, tokens.issue(host.peerAddress.address, wallSeconds, token, network))
     .setUint64(Tag.STTL, Math.max(0, configs.primary.expirySeconds - wallSeconds))
 }
 
 /** What of the chain the client does not have yet, as its hello says (CCRT, CCS). */
-function compressedChain(chlo: HandshakeMessage, key: CertifiedKey, secrets: ServerHandshakeSecrets): Uint8Array {
-  const common = secrets.commonCertificates?.shared(chlo.get(Tag.CCS))
-  return certifiedChain(key).compressedFor(chlo.get(Tag.CCRT), common)
+function compressedChain(
+  cached: Uint8Array | undefined,
+  commonSets: Uint8Array | undefined,
+  key: CertifiedKey,
+  secrets: ServerHandshakeSecrets
+): Uint8Array {
+  return certifiedChain(key).compressedFor(cached, secrets.commonCertificates?.shared(commonSets))
 }
 
 function setProof(
@@ -103,11 +129,6 @@ function setProof(
 ): void {
   message.set(Tag.CRT, chain).set(Tag.PROF, signature)
   if (timestamps !== undefined) message.set(Tag.CSCT, timestamps)
-}
-
-/** What the logs say about the certificate, for clients that ask. */
-function timestampsFor(chlo: HandshakeMessage, key: CertifiedKey): Uint8Array | undefined {
-  return chlo.has(Tag.CSCT) ? key.timestamps : undefined
 }
 
 function hashOf(chlo: HandshakeMessage): Uint8Array {

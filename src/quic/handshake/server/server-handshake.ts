@@ -23,7 +23,7 @@ import type { CryptoHandshake, EarlyData, HandshakeDescription, HandshakeHost } 
 import { LevelProtection } from '../level-protection.js'
 import type { CheckedClientHello, ServerHandshakeSecrets } from './client-hello-check.js'
 import { checkClientHello } from './client-hello-check.js'
-import { buildRejection, buildServerConfigUpdate } from './rejection.js'
+import { buildRejection, buildServerConfigUpdate, rememberHello, type AcceptedHello } from './rejection.js'
 import type { ServerConfig } from './server-config.js'
 
 /**
@@ -61,8 +61,8 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
   private earlyData: EarlyData = 'none'
   private readonly rejections: string[][] = []
   private channelId: Uint8Array | undefined
-  /** The hello that was accepted. */
-  private accepted: HandshakeMessage | undefined
+  /** Of the hello that was accepted. */
+  private accepted: AcceptedHello | undefined
   /** What the client was told last of the path. */
   private network: CachedNetworkParameters | undefined
 
@@ -188,7 +188,7 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
     this.send(shlo)
     this.installForwardSecureKeys(agreement.aead, keys.forwardSecure)
     this.established = true
-    this.accepted = chlo
+    this.accepted = rememberHello(chlo)
     host.onEncryptionEstablished()
   }
 
