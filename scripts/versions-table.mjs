@@ -1,16 +1,18 @@
-// Makes docs/versions.md: which mechanism is shown to work in which version, by which tests. It reads a report of
-// vitest (`npm test -- --reporter=json --outputFile=report.json`), so a cell is there because a test has passed.
+// Makes docs/versions.md: which mechanism is shown to work in which version, by which tests. It reads reports of
+// vitest (`npm test -- --reporter=json --outputFile=report.json`), so a cell is there because a test has passed. Where
+// several reports have the same file the last one holds.
 //
-//   node scripts/versions-table.mjs report.json            writes docs/versions.md
-//   node scripts/versions-table.mjs report.json --check    fails if it would differ
+//   node scripts/versions-table.mjs report.json…            writes docs/versions.md
+//   node scripts/versions-table.mjs report.json… --check    fails if it would differ
 import { readFileSync, writeFileSync } from 'node:fs'
 import { relative, resolve } from 'node:path'
 
 const root = resolve(import.meta.dirname, '..')
 const target = resolve(root, 'docs/versions.md')
-const [reportFile, mode] = process.argv.slice(2)
-if (reportFile === undefined) {
-  console.error('usage: node scripts/versions-table.mjs REPORT.json [--check]')
+const reportFiles = process.argv.slice(2).filter((argument) => argument !== '--check')
+const check = process.argv.includes('--check')
+if (reportFiles.length === 0) {
+  console.error('usage: node scripts/versions-table.mjs REPORT.json… [--check]')
   process.exit(2)
 }
 
@@ -24,9 +26,14 @@ const ANY = ''
 const rows = new Map()
 const versions = new Set()
 
-for (const suite of JSON.parse(readFileSync(reportFile, 'utf8')).testResults) {
-  const file = relative(root, suite.name).replace(/^(?:\.\.\/)+.*?(?=test\/)/, '')
-  for (const { status, ancestorTitles, title } of suite.assertionResults) {
+/** file → its tests */
+const results = new Map()
+for (const suite of reportFiles.flatMap((name) => JSON.parse(readFileSync(name, 'utf8')).testResults)) {
+  results.set(relative(root, suite.name).replace(/^(?:\.\.\/)+.*?(?=test\/)/, ''), suite.assertionResults)
+}
+
+for (const [file, tests] of results) {
+  for (const { status, ancestorTitles, title } of tests) {
     const named = ancestorTitles.find((name) => name.startsWith(mark))
     if (status !== 'passed' || named === undefined) continue
     const [mechanism] = named.slice(mark.length).split(': ')
@@ -62,7 +69,7 @@ NSTP, entropy and forced head-of-line blocking are of some versions only), or th
 ${lines.join('\n')}
 `
 
-if (mode !== '--check') {
+if (!check) {
   writeFileSync(target, text)
   console.log(`docs/versions.md: ${rows.size} mechanisms, ${versions.size} versions`)
 } else if (readFileSync(target, 'utf8') !== text) {

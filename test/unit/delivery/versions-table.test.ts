@@ -9,13 +9,11 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { supportedVersions } from '../../../src/quic/wire/versions/registry.js'
 
-const MARK = /describe[^\n]*?'mechanism: ([^'\n]*)'/g
+const MARK = /(['`])mechanism: ([^\n]*?)\1/g
 
 /** The mechanisms that a test file says to show. */
 function shownBy(file: string): string[] {
-  const text = readFileSync(file, 'utf8')
-  const plain = [...text.matchAll(MARK)].flatMap(([line]) => [...line.matchAll(/'mechanism: ([^']*)'/g)])
-  return plain.map(([, name]) => name!.split(': ')[0]!)
+  return [...readFileSync(file, 'utf8').matchAll(MARK)].map(([, , name]) => name!.split(': ')[0]!)
 }
 
 describe('docs/versions.md', () => {
