@@ -1,6 +1,6 @@
 // Makes docs/versions.md: which mechanism is shown to work in which version, by which tests. It reads reports of
-// vitest (`npm test -- --reporter=json --outputFile=report.json`), so a cell is there because a test has passed. Where
-// several reports have the same file the last one holds.
+// vitest (`npm test -- --reporter=json --outputFile=report.json`), so a cell is there because a test has passed. Reports
+// of parts of the tests, or of several machines, may be given together.
 //
 //   node scripts/versions-table.mjs report.json…            writes docs/versions.md
 //   node scripts/versions-table.mjs report.json… --check    fails if it would differ
@@ -26,14 +26,9 @@ const ANY = ''
 const rows = new Map()
 const versions = new Set()
 
-/** file → its tests */
-const results = new Map()
 for (const suite of reportFiles.flatMap((name) => JSON.parse(readFileSync(name, 'utf8')).testResults)) {
-  results.set(relative(root, suite.name).replace(/^(?:\.\.\/)+.*?(?=test\/)/, ''), suite.assertionResults)
-}
-
-for (const [file, tests] of results) {
-  for (const { status, ancestorTitles, title } of tests) {
+  const file = relative(root, suite.name).replace(/^(?:\.\.\/)+.*?(?=test\/)/, '')
+  for (const { status, ancestorTitles, title } of suite.assertionResults) {
     const named = ancestorTitles.find((name) => name.startsWith(mark))
     if (status !== 'passed' || named === undefined) continue
     const [mechanism] = named.slice(mark.length).split(': ')
@@ -61,7 +56,7 @@ const text = `# What is shown to work in which version
 
 Made by \`scripts/versions-table.mjs\` from a report of the tests: a mark stands where a test that names the version has
 passed, and leads to it. The last column has tests of what is the same code in all versions; they take one of them or none.
-Where a version has no mark the mechanism is none of its own (public resets end with Q043, stateless ones begin with Q046;
+Where a version has no mark the mechanism is none of its own (public resets end with Q043, stateless ones are sent from Q046 on, Q044 ignores both;
 NSTP, entropy and forced head-of-line blocking are of some versions only), or there is no recording or live peer of it.
 
 | mechanism | ${columns.map((label) => (label === ANY ? 'all alike' : label)).join(' | ')} |
