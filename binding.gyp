@@ -8,6 +8,7 @@
         "native/aead.cc",
         "native/address.cc",
         "native/udp_socket.cc",
+        "native/udp_methods.cc",
         "native/udp_receive.cc",
         "native/udp_send.cc"
       ],

@@ -70,7 +70,7 @@ int ReceiveMessages(UdpSocket* socket, mmsghdr* headers, size_t count) {
 /// receive(pool, slotSize, slots, messages): fills slots of the pool and describes what is in them; how many, or the
 /// negative number of an error (-EAGAIN: there is nothing)
 napi_value Receive(napi_env env, napi_callback_info info) {
-  ::quicgate::Call call;
+  Call call;
   Bytes pool;
   Ints messages;
   size_t slot = 0;

@@ -266,7 +266,7 @@ bool ReadTransmit(napi_env env, const UdpSocket& socket, const Bytes& bytes, con
 /// `outcome` tells which is next, an error (EAGAIN: the kernel has no room) with the size of the datagram that met it
 /// and its transmit, and what the system turned out not to have
 napi_value Send(napi_env env, napi_callback_info info) {
-  ::quicgate::Call call;
+  Call call;
   Bytes bytes;
   Ints transmits;
   Ints outcome;
