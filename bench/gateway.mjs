@@ -1,4 +1,7 @@
-/** `quicgate gateway` in front of one upstream, as the benchmarks run it: with its defaults, access log included. */
+/**
+ * `quicgate gateway` in front of one upstream, as the benchmarks run it: with its defaults, access log included, but with
+ * room for the thousands of requests that some of them have under way; by default more than 1024 waiting are refused.
+ */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { cli, freePort, ready, start } from './processes.mjs'
@@ -24,6 +27,9 @@ export async function startGateway(directory, certificates, upstreamPort, { tran
       - cert: ${certificates.cert}
         key: ${certificates.key}
 ${transport}routes: routes.yaml
+upstreams:
+  maxWaiting: 10000
+  timeouts: { queue: 60s }
 ${extra}`
   )
   writeFileSync(
