@@ -20,6 +20,8 @@ import type {
 const NONCE_LENGTH = 12
 const NUMBER_OFFSET = 4
 const TWO_32 = 0x1_0000_0000
+const TAG_OF_12 = { authTagLength: 12 }
+const TAG_OF_16 = { authTagLength: 16 }
 
 /** AEADs by node:crypto. Buffers given are read and written in place; the tag stands behind the payload. */
 export class NodeAeadProvider implements AeadProvider {
@@ -65,6 +67,9 @@ function requireLength(what: string, bytes: Uint8Array, length: number): void {
   if (bytes.length !== length) throw new RangeError(`${what} has ${length} bytes, not ${bytes.length}`)
 }
 
+/** Written for each packet, and read before the next one. */
+const nonce = new Uint8Array(NONCE_LENGTH)
+
 /** What both directions keep for a key. */
 class AeadKey {
   readonly prefixLength = 0
@@ -73,10 +78,8 @@ class AeadKey {
   protected readonly algorithm: CipherGCMTypes
   // A raw key would be wrapped anew for every packet, which on some Node versions costs four times the sealing.
   protected readonly key: KeyObject
-  protected readonly nonce = new Uint8Array(NONCE_LENGTH)
   protected readonly options: { readonly authTagLength: number }
-  /** The IV where it is mixed with the packet number; where it stands before the number it is in the nonce already. */
-  private readonly mixedIv: Uint8Array | undefined
+  private readonly iv: Uint8Array
 
   constructor(
     aead: AeadName,
@@ -89,9 +92,8 @@ class AeadKey {
     requireLength('an IV', iv, style.ivLength)
     this.algorithm = (aead === 'AESG' ? 'aes-128-gcm' : 'chacha20-poly1305') as CipherGCMTypes
     this.key = createSecretKey(key)
-    this.nonce.set(iv)
-    this.mixedIv = style.ivLength === NONCE_LENGTH ? iv.slice() : undefined
-    this.options = { authTagLength: style.tagLength }
+    this.iv = iv.slice()
+    this.options = style.tagLength === 12 ? TAG_OF_12 : TAG_OF_16
     this.suffixLength = style.tagLength
   }
 
@@ -100,10 +102,11 @@ class AeadKey {
    * XORed with the big-endian packet number.
    */
   protected setNonce(packetNumber: number): void {
-    const { nonce, mixedIv } = this
+    const { iv } = this
+    for (let i = 0; i < NUMBER_OFFSET; i++) nonce[i] = iv[i]!
     let low = packetNumber % TWO_32
     let high = (packetNumber - low) / TWO_32
-    if (mixedIv === undefined) {
+    if (iv.length === NUMBER_OFFSET) {
       for (let i = NUMBER_OFFSET; i < NONCE_LENGTH; i++) {
         nonce[i] = low
         low = (low >>> 8) | (high << 24)
@@ -111,7 +114,7 @@ class AeadKey {
       }
     } else {
       for (let i = NONCE_LENGTH - 1; i >= NUMBER_OFFSET; i--) {
-        nonce[i] = mixedIv[i]! ^ low
+        nonce[i] = iv[i]! ^ low
         low = (low >>> 8) | (high << 24)
         high >>>= 8
       }
@@ -126,7 +129,7 @@ class NodeSealer extends AeadKey implements PacketSealer {
       const payloadStart = batch.payloadStart[i]!
       const payloadEnd = batch.payloadEnd[i]!
       this.setNonce(batch.packetNumber[i]!)
-      const cipher = createCipheriv(this.algorithm, this.key, this.nonce, this.options)
+      const cipher = createCipheriv(this.algorithm, this.key, nonce, this.options)
       cipher.setAAD(buffer.subarray(batch.headerStart[i]!, payloadStart))
       buffer.set(cipher.update(buffer.subarray(payloadStart, payloadEnd)), payloadStart)
       cipher.final()
@@ -153,7 +156,7 @@ class NodeOpener extends AeadKey implements PacketOpener {
     const tagStart = end - this.suffixLength
     if (tagStart < headerEnd) return -1
     this.setNonce(packetNumber)
-    const decipher = createDecipheriv(this.algorithm, this.key, this.nonce, this.options)
+    const decipher = createDecipheriv(this.algorithm, this.key, nonce, this.options)
     decipher.setAuthTag(buffer.subarray(tagStart, end))
     decipher.setAAD(buffer.subarray(headerStart, headerEnd))
     const plaintext = decipher.update(buffer.subarray(headerEnd, tagStart))

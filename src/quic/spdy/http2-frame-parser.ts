@@ -44,7 +44,8 @@ const EMPTY = new Uint8Array(0)
  * void: the connection has to be closed.
  */
 export class Http2FrameParser {
-  private readonly header = new Uint8Array(HTTP2_FRAME_HEADER_SIZE)
+  /** A frame's header that came in pieces; there once that has happened. */
+  private header: Uint8Array | undefined
   private headerLength = 0
   private payload: Uint8Array = EMPTY
   private payloadLength = 0
@@ -87,11 +88,8 @@ export class Http2FrameParser {
     let at = 0
     for (;;) {
       if (this.headerLength < HTTP2_FRAME_HEADER_SIZE) {
-        while (this.headerLength < HTTP2_FRAME_HEADER_SIZE) {
-          if (at === chunk.length) return
-          this.header[this.headerLength++] = chunk[at++]
-        }
-        this.readFrameHeader()
+        at = this.takeHeader(chunk, at)
+        if (this.headerLength < HTTP2_FRAME_HEADER_SIZE) return
       }
       const missing = this.length - this.payloadLength
       const available = Math.min(missing, chunk.length - at)
@@ -113,12 +111,27 @@ export class Http2FrameParser {
     }
   }
 
-  private readFrameHeader(): void {
-    const h = this.header
-    this.length = (h[0] << 16) | (h[1] << 8) | h[2]
-    this.type = h[3]
-    this.flags = h[4]
-    this.streamId = readStreamId(h, 5)
+  /** @returns where the chunk goes on behind what belongs to the header */
+  private takeHeader(chunk: Uint8Array, at: number): number {
+    if (this.headerLength === 0 && chunk.length - at >= HTTP2_FRAME_HEADER_SIZE) {
+      this.headerLength = HTTP2_FRAME_HEADER_SIZE
+      this.readFrameHeader(chunk, at)
+      return at + HTTP2_FRAME_HEADER_SIZE
+    }
+    const header = (this.header ??= new Uint8Array(HTTP2_FRAME_HEADER_SIZE))
+    while (this.headerLength < HTTP2_FRAME_HEADER_SIZE) {
+      if (at === chunk.length) return at
+      header[this.headerLength++] = chunk[at++]
+    }
+    this.readFrameHeader(header, 0)
+    return at
+  }
+
+  private readFrameHeader(h: Uint8Array, at: number): void {
+    this.length = (h[at] << 16) | (h[at + 1] << 8) | h[at + 2]
+    this.type = h[at + 3]
+    this.flags = h[at + 4]
+    this.streamId = readStreamId(h, at + 5)
     if (this.length > HTTP2_MAX_PAYLOAD) throw invalid(`frame of ${this.length} bytes`)
     if (this.blockStreamId !== 0) {
       if (this.type !== Http2FrameType.CONTINUATION) throw invalid('a header block is interrupted by another frame')

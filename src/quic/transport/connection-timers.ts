@@ -83,7 +83,7 @@ export class ConnectionTimers {
     const busy = sentPackets.bytesInFlight > 0 || sender.wantsToSend() || received.ackPending || session.openStreamCount > 0
     if (busy || !this.parts.handshake.confirmed) return
     // Nothing sent is unanswered, so nobody sends at earlier levels any more; what is late of them is of no use.
-    sender.assembler.keepOnlySealer(EncryptionLevel.ForwardSecure)
+    sender.keepOnly(EncryptionLevel.ForwardSecure)
     receiver.openers.keepOnly(EncryptionLevel.ForwardSecure)
     sentPackets.releaseMemory()
     session.releaseMemory()

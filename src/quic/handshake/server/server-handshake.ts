@@ -59,7 +59,7 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
   private established = false
   private done = false
   private earlyData: EarlyData = 'none'
-  private readonly rejections: string[][] = []
+  private rejections: readonly string[][] = []
   private channelId: Uint8Array | undefined
   /** Of the hello that was accepted. */
   private accepted: AcceptedHello | undefined
@@ -150,7 +150,7 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
     const early = this.helloCount === 1 && message.has(Tag.PUBS) && (message.get(Tag.SNO)?.length ?? 0) === 0
     if (checked.config === undefined || checked.reasons.length > 0) {
       if (early) this.earlyData = 'rejected'
-      this.rejections.push(checked.reasons.map(rejectReasonName))
+      this.rejections = [...this.rejections, checked.reasons.map(rejectReasonName)]
       this.send(buildRejection(message, checked, this.host, this.options))
     } else {
       this.accept(message, checked, checked.config)

@@ -4,7 +4,7 @@ import type { HeaderField } from '../header-list.js'
 /** The size both ends start with, in bytes (SETTINGS_HEADER_TABLE_SIZE, RFC 7540 §6.5.2). */
 export const DEFAULT_TABLE_SIZE = 4096
 
-const FIRST_CAPACITY = 16
+const FIRST_CAPACITY = 4
 
 /**
  * The dynamic table of RFC 7541 §2.3.2 as a ring: adding and evicting move nothing. Entries are numbered in the order

@@ -90,6 +90,12 @@ export class PacketSender {
     if (parts.observer?.onPacketSent !== undefined) this.observed = new ObservedPacket(version)
   }
 
+  /** The handshake is long done, and nothing of an earlier level under way: only this level's key is kept. */
+  keepOnly(level: EncryptionLevel): void {
+    this.assembler.keepOnlySealer(level)
+    this.diversificationNonce = undefined
+  }
+
   /** Goes on in the version that negotiation chose. */
   setVersion(version: QuicVersion): void {
     this.assembler.setVersion(version)

@@ -10,13 +10,13 @@ import type { StreamIdManager } from './stream-id-manager.js'
 /** A peer that goes on opening streams beyond its limit, without ever ending the refused ones, is not served. */
 const MAX_REFUSED_PER_LIMIT = 10
 
-/** Book of closed streams of one session. */
+/** Book of closed streams of one session. Its pages are made when first written to: most connections are idle. */
 export class ClosedStreams {
   /** Highest offset received on each stream that was closed before the peer's final offset was known. */
-  private readonly unsettled = new Map<number, number>()
+  private unsettled: Map<number, number> | undefined
   /** Those of {@link unsettled} that were refused: they do not count as open, but the peer counts their bytes. */
-  private readonly refused = new Set<number>()
-  private readonly unacked = new Map<number, QuicStreamCore>()
+  private refused: Set<number> | undefined
+  private unacked: Map<number, QuicStreamCore> | undefined
 
   constructor(
     private readonly ids: StreamIdManager,
@@ -26,24 +26,25 @@ export class ClosedStreams {
   /** Takes over a stream that just closed. */
   add(stream: QuicStreamCore): void {
     if (!stream.finalOffsetKnown) {
-      this.unsettled.set(stream.id, stream.flowController.highestReceived)
+      this.setUnsettled(stream.id, stream.flowController.highestReceived)
       if (!stream.countsAsOpen) this.ids.count(stream.id, 1)
     } else if (stream.countsAsOpen) {
       this.ids.count(stream.id, -1)
     }
     stream.countsAsOpen = false
-    if (stream.hasUnackedData) this.unacked.set(stream.id, stream)
+    if (stream.hasUnackedData) (this.unacked ??= new Map()).set(stream.id, stream)
     const owed = stream.settle()
     if (owed > 0 && stream.countsForConnection) this.flowController.addConsumed(owed)
   }
 
   /** Notes that a stream was refused. Throws QuicError (TOO_MANY_OPEN_STREAMS) if that happened too often. */
   addRefused(id: number): void {
-    if (this.refused.size >= this.ids.maxIncoming * MAX_REFUSED_PER_LIMIT) {
+    const refused = (this.refused ??= new Set())
+    if (refused.size >= this.ids.maxIncoming * MAX_REFUSED_PER_LIMIT) {
       throw new QuicError(QuicErrorCode.TOO_MANY_OPEN_STREAMS, 'too many streams beyond the limit')
     }
-    this.refused.add(id)
-    this.unsettled.set(id, 0)
+    refused.add(id)
+    this.setUnsettled(id, 0)
   }
 
   /**
@@ -51,7 +52,7 @@ export class ClosedStreams {
    * connection's flow control. Throws QuicError if its window was exceeded.
    */
   raiseReceived(id: number, offset: number): void {
-    const highest = this.unsettled.get(id)
+    const highest = this.unsettled?.get(id)
     if (highest === undefined || offset <= highest) return
     const increase = offset - highest
     if (!this.flowController.raiseReceived(this.flowController.highestReceived + increase)) {
@@ -60,13 +61,13 @@ export class ClosedStreams {
         `closed stream ${id}: offset ${offset} violates flow control`
       )
     }
-    this.unsettled.set(id, offset)
+    this.setUnsettled(id, offset)
     this.flowController.addConsumed(increase)
   }
 
   /** Data of a closed stream that came without an offset. Throws like {@link raiseReceived}. @returns where it ends */
   raiseCarried(id: number, length: number): number {
-    const end = (this.unsettled.get(id) ?? 0) + length
+    const end = (this.unsettled?.get(id) ?? 0) + length
     this.raiseReceived(id, end)
     return end
   }
@@ -76,36 +77,41 @@ export class ClosedStreams {
    * @returns whether the stream stops counting as open by that
    */
   settle(id: number): boolean {
-    if (!this.unsettled.delete(id) || this.refused.delete(id)) return false
+    if (this.unsettled?.delete(id) !== true || this.refused?.delete(id) === true) return false
     this.ids.count(id, -1)
     return true
   }
 
   /** A closed stream whose data may have to be sent again. */
   unackedStream(id: number): QuicStreamCore | undefined {
-    return this.unacked.get(id)
+    return this.unacked?.get(id)
   }
 
   get unackedCount(): number {
-    return this.unacked.size
+    return this.unacked?.size ?? 0
   }
 
   /** To be called after an acknowledgement: lets go of a stream that needs nothing any more. */
   release(stream: QuicStreamCore): void {
-    if (!stream.hasUnackedData) this.unacked.delete(stream.id)
+    if (!stream.hasUnackedData) this.unacked?.delete(stream.id)
   }
 
   /** The peer has no use for the data of a closed stream, but may still wait for its end. */
   abandon(id: number): void {
-    const stream = this.unacked.get(id)
+    const stream = this.unacked?.get(id)
     if (stream === undefined) return
     stream.acknowledgeReset()
-    this.unacked.delete(id)
+    this.unacked!.delete(id)
   }
 
   clear(): void {
-    this.unsettled.clear()
-    this.refused.clear()
-    this.unacked.clear()
+    this.unsettled = undefined
+    this.refused = undefined
+    this.unacked = undefined
+  }
+
+  private setUnsettled(id: number, highest: number): void {
+    this.unsettled ??= new Map()
+    this.unsettled.set(id, highest)
   }
 }

@@ -4,8 +4,8 @@
 
 /** Half-open ranges `[start, end)` of byte offsets. Neighbours that touch are merged. */
 export class OffsetRanges {
-  private readonly starts: number[] = []
-  private readonly ends: number[] = []
+  private starts: number[] = []
+  private ends: number[] = []
 
   /** How many separate ranges there are. */
   get count(): number {
@@ -54,7 +54,11 @@ export class OffsetRanges {
     let first = this.firstAbove(start)
     if (first > 0 && ends[first - 1] >= start) first--
     if (first === after) {
-      if (first === starts.length) {
+      if (starts.length === 0) {
+        // Most sets are one range for ever: pushing would make room for many.
+        this.starts = [start]
+        this.ends = [end]
+      } else if (first === starts.length) {
         starts.push(start)
         ends.push(end)
       } else {
@@ -73,7 +77,7 @@ export class OffsetRanges {
   }
 
   clear(): void {
-    this.starts.length = 0
-    this.ends.length = 0
+    this.starts = []
+    this.ends = []
   }
 }

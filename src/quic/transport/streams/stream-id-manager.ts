@@ -22,7 +22,8 @@ export class StreamIdManager {
   maxOutgoing = DEFAULT_MAX_STREAMS
 
   private incomingParity = 0
-  private readonly available = new Set<number>()
+  /** Ids that the peer has skipped; there once it has skipped one. */
+  private available: Set<number> | undefined
   private incomingLimit = 0
 
   constructor(
@@ -60,7 +61,7 @@ export class StreamIdManager {
   /** Whether the stream exists or existed. */
   isUsed(id: number): boolean {
     if (!this.isIncoming(id)) return id < this.nextOutgoing
-    return id <= this.largestIncoming && !this.available.has(id)
+    return id <= this.largestIncoming && this.available?.has(id) !== true
   }
 
   /**
@@ -68,17 +69,19 @@ export class StreamIdManager {
    * (TOO_MANY_AVAILABLE_STREAMS) if those are too many.
    */
   use(id: number): void {
-    if (this.available.delete(id) || id <= this.largestIncoming) return
-    const skipped = (id - this.largestIncoming) / 2 - 1
-    const limit = this.incomingLimit * AVAILABLE_MULTIPLIER
-    if (this.available.size + skipped > limit) {
-      throw new QuicError(
-        QuicErrorCode.TOO_MANY_AVAILABLE_STREAMS,
-        `${this.available.size + skipped} available streams, above ${limit}`
-      )
-    }
-    for (let at = this.largestIncoming + 2; at < id; at += 2) this.available.add(at)
+    if (this.available?.delete(id) === true || id <= this.largestIncoming) return
+    if (id > this.largestIncoming + 2) this.skipTo(id)
     this.largestIncoming = id
+  }
+
+  private skipTo(id: number): void {
+    const available = (this.available ??= new Set())
+    const total = available.size + (id - this.largestIncoming) / 2 - 1
+    const limit = this.incomingLimit * AVAILABLE_MULTIPLIER
+    if (total > limit) {
+      throw new QuicError(QuicErrorCode.TOO_MANY_AVAILABLE_STREAMS, `${total} available streams, above ${limit}`)
+    }
+    for (let at = this.largestIncoming + 2; at < id; at += 2) available.add(at)
   }
 
   get incomingFull(): boolean {

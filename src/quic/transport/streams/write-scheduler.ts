@@ -32,7 +32,7 @@ export class WriteScheduler<S extends ScheduledStream<S>> {
   private readonly tails: (S | undefined)[] = new Array<S | undefined>(LEVELS).fill(undefined)
   /** Whose turn it is in each level, and what is left of it. */
   private readonly turns: (S | undefined)[] = new Array<S | undefined>(LEVELS).fill(undefined)
-  private readonly turnBytes = new Int32Array(LEVELS)
+  private readonly turnBytes: number[] = new Array<number>(LEVELS).fill(0)
   private mask = 0
 
   /** Whether a stream is ready; with `data` false, one that the connection's flow control does not concern. */
@@ -61,7 +61,7 @@ export class WriteScheduler<S extends ScheduledStream<S>> {
     if (stream.schedulerLevel === level) return
     this.remove(stream)
     if (level === NOT_SCHEDULED) return
-    if (this.turns[level] === stream && this.turnBytes[level] > 0) this.pushFront(stream, level)
+    if (this.turns[level] === stream && this.turnBytes[level]! > 0) this.pushFront(stream, level)
     else this.pushBack(stream, level)
   }
 
@@ -73,8 +73,8 @@ export class WriteScheduler<S extends ScheduledStream<S>> {
       this.turns[level] = stream
       this.turnBytes[level] = WRITE_TURN
     }
-    this.turnBytes[level] -= bytes
-    if (this.turnBytes[level] > 0) return
+    this.turnBytes[level]! -= bytes
+    if (this.turnBytes[level]! > 0) return
     this.turns[level] = undefined
     if (stream.schedulerAfter === undefined) return
     this.remove(stream)
