@@ -53,7 +53,8 @@ export interface ReusePort {
   /**
    * How many sockets there will be. Arriving datagrams are given out by connection id, whatever address they come from:
    * the sockets are counted in the order in which they were opened, and datagrams for one that is not open yet, like
-   * those without a readable id, go where the kernel's hash of the addresses puts them.
+   * those without a readable id, go where the kernel's hash of the addresses puts them. When one is closed, the last of
+   * them takes its place in the count, and the next to be opened comes last.
    */
   readonly count: number
 }
