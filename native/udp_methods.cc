@@ -5,6 +5,7 @@
 #include <netinet/udp.h>
 #include <sys/socket.h>
 
+#include <climits>
 #include <cstring>
 #include <vector>
 
@@ -53,7 +54,8 @@ bool ReadAddress(napi_env env, napi_value value, SocketAddress* out) {
 
 void Finalize(napi_env, void* socket, void*) { static_cast<UdpSocket*>(socket)->Release(); }
 
-/// new UdpSocket(family): 4 or 6. Throws an Error with the system's code.
+/// new UdpSocket(family, fd): 4 or 6, and the descriptor of a socket to take over instead of opening one. Throws an
+/// Error with the system's code.
 napi_value NewUdpSocket(napi_env env, napi_callback_info info) {
   Call call;
   size_t family = 0;
@@ -62,8 +64,16 @@ napi_value NewUdpSocket(napi_env env, napi_callback_info info) {
     ThrowRange(env, "family: expected 4 or 6");
     return nullptr;
   }
+  napi_valuetype type = napi_undefined;
+  size_t fd = 0;
+  if (napi_typeof(env, call.argument[1], &type) != napi_ok ||
+      (type != napi_undefined && !ReadSize(env, call.argument[1], "fd", INT_MAX, &fd))) {
+    return nullptr;
+  }
   int error = 0;
-  UdpSocket* socket = UdpSocket::Open(family == 4 ? AF_INET : AF_INET6, &error);
+  const int domain = family == 4 ? AF_INET : AF_INET6;
+  UdpSocket* socket = type == napi_undefined ? UdpSocket::Open(domain, &error)
+                                             : UdpSocket::Adopt(domain, static_cast<int>(fd), &error);
   if (socket == nullptr) {
     napi_throw_error(env, uv_err_name(-error), std::strerror(error));
     return nullptr;
@@ -218,6 +228,14 @@ napi_value KernelDrops(napi_env env, napi_callback_info info) {
   return MakeNumber(env, facts[SK_MEMINFO_DROPS]);
 }
 
+/// descriptor(): the number by which a child process can inherit it
+napi_value Descriptor(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Read(env, info)) return nullptr;
+  UdpSocket* socket = OpenReceiver(env, call);
+  return socket == nullptr ? nullptr : MakeNumber(env, socket->fd());
+}
+
 /// start(onReady): calls it with 1 when there is something to receive, 2 when there is room to send, or 3
 napi_value Start(napi_env env, napi_callback_info info) {
   Call call;
@@ -273,6 +291,7 @@ bool DefineUdpSocket(napi_env env, napi_value exports) {
       {"sharePort", SharePort},
       {"chooseBy", ChooseBy},
       {"kernelDrops", KernelDrops},
+      {"descriptor", Descriptor},
       {"start", Start},
       {"watchWritable", WatchWritable},
       {"receive", Receive},

@@ -1,6 +1,7 @@
 #include "udp_socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,6 +14,29 @@ namespace quicgate {
 UdpSocket* UdpSocket::Open(int family, int* error) {
   const int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP);
   if (fd < 0) {
+    *error = errno;
+    return nullptr;
+  }
+  return new UdpSocket(fd);
+}
+
+UdpSocket* UdpSocket::Adopt(int family, int fd, int* error) {
+  int domain = 0;
+  int type = 0;
+  int protocol = 0;
+  socklen_t length = sizeof(int);
+  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) != 0 ||
+      getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0 ||
+      getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) != 0) {
+    *error = errno;
+    return nullptr;
+  }
+  if (domain != family || type != SOCK_DGRAM || protocol != IPPROTO_UDP) {
+    *error = EPROTOTYPE;
+    return nullptr;
+  }
+  const int flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
     *error = errno;
     return nullptr;
   }

@@ -17,6 +17,8 @@ constexpr unsigned kMaxMessages = 64;
 class UdpSocket {
  public:
   static UdpSocket* Open(int family, int* error);
+  /// Takes over a UDP socket of that family that is open already. Closes nothing if it is none.
+  static UdpSocket* Adopt(int family, int fd, int* error);
 
   UdpSocket(const UdpSocket&) = delete;
   UdpSocket& operator=(const UdpSocket&) = delete;

@@ -2,7 +2,7 @@
  * The library: what a program of one's own builds on. Servers and clients that speak HTTP extend the SPDY classes; those
  * that do not extend QuicSession and QuicStream.
  */
-export { QuicServer, type QuicServerOptions, type ServerEvent } from './endpoint/server.js'
+export { QuicServer, type QuicServerOptions, type ServerEvent, type SocketShare } from './endpoint/server.js'
 export { SecretsKeeper, type SecretsKeeperOptions } from './endpoint/secrets-keeper.js'
 export { rotateSecrets, type SecretsPolicy, type ServerSecrets, type TokenSecret } from './endpoint/server-secrets.js'
 export { FileSessionCache, type FileSessionCacheOptions } from './endpoint/session-cache.js'
@@ -17,7 +17,10 @@ export {
   type DatagramHandler,
   type DatagramSocket,
   type ReusePort,
-  type SocketOptions
+  type SocketGroup,
+  type SocketGroupOptions,
+  type SocketOptions,
+  socketOf
 } from './endpoint/datagram-engine.js'
 export { NodeEngine } from './endpoint/engines/node-engine.js'
 export { NativeEngine, type NativeEngineOptions } from './endpoint/engines/native-engine.js'

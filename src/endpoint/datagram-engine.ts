@@ -74,7 +74,42 @@ export interface SocketOptions {
    * them has to say so, with the same count. `open` rejects with ERR_FEATURE_UNAVAILABLE where the engine has no such thing.
    */
   reusePort?: ReusePort
+  /** File descriptor of a socket of a {@link SocketGroup}: it is read from, and closed, instead of opening one. */
+  fd?: number
   handler: DatagramHandler
+}
+
+/** What group of sockets to open. */
+export interface SocketGroupOptions {
+  /** Local IP address. */
+  address: string
+  /** Local port, 0 for any. */
+  port: number
+  /** How many sockets, at least 1. */
+  count: number
+  /** Wanted kernel receive buffer of each, bytes. */
+  receiveBufferSize?: number
+}
+
+/**
+ * Sockets that share an address and port, each for another process to read from. Whoever holds the group keeps each of
+ * them in its place while the process that reads it is replaced: no datagram ever goes to another one.
+ */
+export interface SocketGroup {
+  readonly localAddress: PeerAddress
+  /** File descriptors, to be inherited by other processes: {@link socketOf} tells which of them gets what. */
+  readonly fds: readonly number[]
+  close(): void
+}
+
+/**
+ * Which socket of a group, or of those that share a port, gets the datagrams of a connection.
+ *
+ * @param connectionId its 8 bytes as on the wire
+ */
+export function socketOf(connectionId: Uint8Array, count: number): number {
+  const view = new DataView(connectionId.buffer, connectionId.byteOffset, 8)
+  return ((view.getUint32(0) ^ view.getUint32(4)) >>> 0) % count
 }
 
 /** A way of moving and protecting datagrams. */
@@ -83,4 +118,6 @@ export interface DatagramEngine {
   readonly aeadProvider: AeadProvider
   /** Opens a socket. Rejects with the system's error (`code` EADDRINUSE, EACCES, …). */
   open(options: SocketOptions): Promise<DatagramSocket>
+  /** Opens sockets for other processes to read from; missing where that is impossible. Rejects like {@link open}. */
+  openGroup?(options: SocketGroupOptions): Promise<SocketGroup>
 }

@@ -136,13 +136,18 @@ export function serializeSecrets(secrets: ServerSecrets): string {
 /**
  * Brings back what {@link serializeSecrets} gave. A config of `known` stays the same object.
  *
+ * @param fresh whether no other process can have accepted a hello for the config with this id; none if missing
  * @throws Error that says, for the person who keeps the file, what is wrong with it
  */
-export function parseSecrets(text: string, known?: ServerSecrets): ServerSecrets {
+export function parseSecrets(
+  text: string,
+  known?: ServerSecrets,
+  fresh: (id: Uint8Array) => boolean = () => false
+): ServerSecrets {
   const content = JSON.parse(text) as Record<string, unknown> | null
   if (content?.['format'] !== FORMAT) throw new Error(`it is no file of secrets (its "format" is not "${FORMAT}")`)
   const configs = listOf(content, 'serverConfigs').map((saved) => {
-    const config = ServerConfig.restore((saved ?? {}) as SavedServerConfig)
+    const config = ServerConfig.restore((saved ?? {}) as SavedServerConfig, fresh)
     return known?.configs.find(({ id }) => Buffer.compare(id, config.id) === 0) ?? config
   })
   const tokenSecrets = listOf(content, 'tokenSecrets').map((saved) => {

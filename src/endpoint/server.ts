@@ -7,6 +7,7 @@ import { resetTokens } from '../quic/crypto/reset-token.js'
 import type { QuicError } from '../quic/errors.js'
 import { QuicErrorCode } from '../quic/errors.js'
 import { ServerHandshakes, type EarlyDataPolicy } from '../quic/handshake/server/server-handshakes.js'
+import type { ServerHandshakeStats } from '../quic/handshake/server/handshake-stats.js'
 import { QuicConnection } from '../quic/transport/connection.js'
 import type { ObserveConnection } from '../quic/transport/observer.js'
 import { QuicDispatcher, type DispatcherStats, type NewConnection } from '../quic/transport/dispatcher.js'
@@ -15,7 +16,7 @@ import type { SessionConnection } from '../quic/transport/session-connection.js'
 import { Perspective, type PeerAddress } from '../quic/types.js'
 import { supportedVersions } from '../quic/wire/versions/registry.js'
 import type { QuicVersion } from '../quic/wire/versions/version.js'
-import type { DatagramEngine, DatagramSocket } from './datagram-engine.js'
+import { socketOf, type DatagramEngine, type DatagramSocket } from './datagram-engine.js'
 import { EndpointDriver } from './driver.js'
 import { defaultEngine } from './engines/select-engine.js'
 import { KernelDropWatch } from './kernel-drops.js'
@@ -37,6 +38,16 @@ export type ServerEvent =
   | { type: 'datagrams-dropped'; dropped: number; total: number }
   | { type: 'connection-opened'; connection: QuicConnection }
   | { type: 'connection-closed'; connection: QuicConnection; error: QuicError; fromPeer: boolean }
+
+/** Which socket of a {@link SocketGroup} a server reads from. */
+export interface SocketShare {
+  /** Sockets in the group. */
+  readonly count: number
+  /** Which of them this one is, from 0. */
+  readonly index: number
+  /** Its file descriptor in this process. */
+  readonly fd: number
+}
 
 /** What makes a server. */
 export interface QuicServerOptions {
@@ -60,6 +71,8 @@ export interface QuicServerOptions {
   /** In the order of version negotiation; all supported ones, newest first, if missing. */
   versions?: readonly QuicVersion[]
   transport?: TransportOptions
+  /** Makes it one of several servers, in as many processes, on one address. */
+  share?: SocketShare | undefined
   /** Connections above this number are not made. */
   maxConnections?: number
   createSession(connection: SessionConnection): QuicSession
@@ -92,7 +105,7 @@ export class QuicServer {
     const ingredients = { random, aeads: this.engine.aeadProvider.preference, channelIds: o.channelIds }
     const secrets = o.secrets ?? rotateSecrets(undefined, wallSeconds, defaultSecretsPolicy, ingredients)
     const resetToken = resetTokens(secrets.resetSecret)
-    const { earlyData, statelessRejects, proofSource, commonCertificates } = o
+    const { earlyData, statelessRejects, proofSource, commonCertificates, share } = o
     this.handshakes = new ServerHandshakes({
       helper: this.helper,
       proofSource,
@@ -103,7 +116,9 @@ export class QuicServer {
       resetToken,
       earlyData,
       statelessRejects,
-      servingRegion: o.servingRegion
+      servingRegion: o.servingRegion,
+      // What was promised to a client in a rejection is known to this process alone.
+      mayRetryAs: share && ((connectionId) => socketOf(connectionId, share.count) === share.index)
     })
     const wake = (): void => this.driver.wake()
     this.dispatcher = new QuicDispatcher({
@@ -131,7 +146,8 @@ export class QuicServer {
       address: o.host,
       port: o.port,
       receiveBufferSize: WANTED_RECEIVE_BUFFER,
-      handler: server.driver
+      handler: server.driver,
+      ...(o.share && { fd: o.share.fd })
     })
     server.driver.attach(server.socket)
     const onDrops = (dropped: number, total: number): void => {
@@ -161,6 +177,11 @@ export class QuicServer {
 
   get stats(): DispatcherStats {
     return this.dispatcher.stats
+  }
+
+  /** What became of clients' hellos. */
+  get handshakeStats(): ServerHandshakeStats {
+    return this.handshakes.stats
   }
 
   get connectionCount(): number {

@@ -62,6 +62,8 @@ export interface NativeUdpSocket {
   chooseBy(program: Float64Array): number
   /** Modulo 2^32; -1 where the kernel does not tell. */
   kernelDrops(): number
+  /** The number by which a child process can inherit it. */
+  descriptor(): number
   start(onReady: (bits: number) => void): number
   watchWritable(wanted: 0 | 1): number
   /** How many messages, or the negative error number. */
@@ -81,7 +83,8 @@ export interface NativeAddon {
     headerKey: Uint8Array | undefined
   ) => NativeAeadKey
   HeaderMask: new (aead: number, key: Uint8Array) => NativeHeaderMask
-  UdpSocket: new (family: 4 | 6) => NativeUdpSocket
+  /** With `fd` it takes over a socket that is open already. */
+  UdpSocket: new (family: 4 | 6, fd?: number) => NativeUdpSocket
   /** Whether `text` is a numeric address; its record is written then. */
   parseAddress(text: string, port: number, record: Int32Array, offset: number): boolean
   formatAddress(record: Int32Array, offset: number): string

@@ -4,7 +4,7 @@
 import { isIPv6 } from 'node:net'
 import { constants } from 'node:os'
 import type { PeerAddress } from '../../quic/types.js'
-import type { DatagramEngine, DatagramSocket, SocketOptions } from '../datagram-engine.js'
+import type { DatagramEngine, DatagramSocket, SocketGroup, SocketGroupOptions, SocketOptions } from '../datagram-engine.js'
 import { ADDRESS_WORDS, loadAddon, Lost, Offload, type NativeAddon, type NativeUdpSocket } from './native-addon.js'
 import { NativeAeadProvider } from './native-aead.js'
 import { addressOf, NativeAddressBook } from './native-addresses.js'
@@ -54,12 +54,10 @@ export class NativeEngine implements DatagramEngine {
   }
 
   private openNow(options: SocketOptions): DatagramSocket {
-    const { address, port, connectTo, handler, reusePort } = options
-    const native = this.create(isIPv6(address) ? 6 : 4)
+    const { address, port, connectTo, handler, reusePort, fd } = options
+    const native = this.create(isIPv6(address) ? 6 : 4, fd)
     try {
-      if (reusePort !== undefined) check('setsockopt', native.sharePort())
-      check('bind', native.bind(this.record('bind', address, port)), address, port)
-      if (reusePort !== undefined) check('setsockopt', native.chooseBy(encodeFilter(reusePortFilter(reusePort.count))))
+      if (fd === undefined) this.bind(native, address, port, reusePort?.count)
       const granted = native.setBufferSizes(options.receiveBufferSize ?? DEFAULT_RECEIVE_BUFFER, SEND_BUFFER)
       this.useOffloads(native)
       if (connectTo !== undefined) {
@@ -73,9 +71,40 @@ export class NativeEngine implements DatagramEngine {
     }
   }
 
-  private create(family: 4 | 6): NativeUdpSocket {
+  openGroup(options: SocketGroupOptions): Promise<SocketGroup> {
+    return new Promise((resolve) => resolve(this.openGroupNow(options)))
+  }
+
+  private openGroupNow({ address, port, count, receiveBufferSize }: SocketGroupOptions): SocketGroup {
+    const sockets: NativeUdpSocket[] = []
+    const close = (): void => sockets.forEach((socket) => socket.close())
     try {
-      return new this.addon.UdpSocket(family)
+      let local: PeerAddress | undefined
+      while (sockets.length < count) {
+        const native = this.create(isIPv6(address) ? 6 : 4)
+        sockets.push(native)
+        // Any port is one and the same for all of them.
+        this.bind(native, address, local?.port ?? port, count)
+        native.setBufferSizes(receiveBufferSize ?? DEFAULT_RECEIVE_BUFFER, SEND_BUFFER)
+        local ??= this.localAddress(native)
+      }
+      return { localAddress: local!, fds: sockets.map((socket) => socket.descriptor()), close }
+    } catch (error) {
+      close()
+      throw error
+    }
+  }
+
+  /** @param shared how many sockets share the address, if they do */
+  private bind(native: NativeUdpSocket, address: string, port: number, shared: number | undefined): void {
+    if (shared !== undefined) check('setsockopt', native.sharePort())
+    check('bind', native.bind(this.record('bind', address, port)), address, port)
+    if (shared !== undefined) check('setsockopt', native.chooseBy(encodeFilter(reusePortFilter(shared))))
+  }
+
+  private create(family: 4 | 6, fd?: number): NativeUdpSocket {
+    try {
+      return new this.addon.UdpSocket(family, fd)
     } catch (error) {
       throw Object.assign(error as Error, { syscall: 'socket' })
     }

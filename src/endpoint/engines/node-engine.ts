@@ -231,7 +231,7 @@ export class NodeEngine implements DatagramEngine {
 
   async open(options: SocketOptions): Promise<DatagramSocket> {
     const { address, port, connectTo, handler } = options
-    if (options.reusePort !== undefined) throw new FeatureUnavailableError('sharing a port by connection id')
+    if (options.reusePort !== undefined || options.fd !== undefined) throw new FeatureUnavailableError('sharing a port by connection id')
     const family = isIPv6(address) ? 6 : 4
     const socket = createSocket({
       type: family === 6 ? 'udp6' : 'udp4',

@@ -135,12 +135,17 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, PartsOwn
 
   get stats(): ConnectionStats {
     const { sender, receiver, sentPackets } = this.parts
+    const { stats } = sentPackets
     return {
       packetsReceived: receiver.packetsReceived,
       bytesReceived: receiver.bytesReceived,
       packetsSent: sender.packetsSent,
       bytesSent: sender.bytesSent,
-      packetsLost: sentPackets.stats.packetsLost,
+      packetsLost: stats.packetsLost,
+      packetsRetransmitted: stats.packetsRetransmitted,
+      packetsRetransmittedSpuriously: stats.packetsRetransmittedSpuriously,
+      tailLossProbes: stats.tailLossProbes,
+      retransmissionTimeouts: stats.retransmissionTimeouts,
       undecryptable: receiver.undecryptableCount,
       duplicates: receiver.duplicateCount
     }

@@ -71,6 +71,11 @@ export interface QuicDispatcherOptions {
 /** Counters for logs and metrics. */
 export interface DispatcherStats {
   datagramsReceived: number
+  /** UDP payload. */
+  bytesReceived: number
+  datagramsSent: number
+  /** UDP payload. */
+  bytesSent: number
   /** Neither a connection's nor worth an answer. */
   datagramsDropped: number
   versionNegotiationsSent: number
@@ -96,6 +101,9 @@ interface StatelessPacket {
 export class QuicDispatcher implements QuicEndpoint {
   readonly stats: DispatcherStats = {
     datagramsReceived: 0,
+    bytesReceived: 0,
+    datagramsSent: 0,
+    bytesSent: 0,
     datagramsDropped: 0,
     versionNegotiationsSent: 0,
     publicResetsSent: 0,
@@ -140,6 +148,7 @@ export class QuicDispatcher implements QuicEndpoint {
   handleDatagram(now: Micros, from: PeerAddress, datagram: Uint8Array): void {
     const { peek } = this
     this.stats.datagramsReceived++
+    this.stats.bytesReceived += datagram.length
     if (from.port === 0 || !peekDatagram(datagram, 0, datagram.length, peek) || !peek.hasConnectionId) {
       this.stats.datagramsDropped++
       return
@@ -316,6 +325,8 @@ export class QuicDispatcher implements QuicEndpoint {
       if (transmit !== undefined) {
         // Back of the line: connections take turns of one transmit each.
         this.writable.push(member)
+        this.stats.datagramsSent += Math.ceil(transmit.length / transmit.segmentSize)
+        this.stats.bytesSent += transmit.length
         return transmit
       }
       member.queued = false
@@ -326,6 +337,8 @@ export class QuicDispatcher implements QuicEndpoint {
 
   private transmitStateless(packet: StatelessPacket, out: Uint8Array): Transmit {
     out.set(packet.bytes)
+    this.stats.datagramsSent++
+    this.stats.bytesSent += packet.bytes.length
     this.transmit.to = packet.to
     this.transmit.length = packet.bytes.length
     this.transmit.segmentSize = packet.bytes.length

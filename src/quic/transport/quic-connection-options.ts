@@ -57,6 +57,11 @@ export interface ConnectionStats {
   readonly packetsSent: number
   readonly bytesSent: number
   readonly packetsLost: number
+  /** Packets whose frames were sent again, for whatever reason, and those of them that arrived after all. */
+  readonly packetsRetransmitted: number
+  readonly packetsRetransmittedSpuriously: number
+  readonly tailLossProbes: number
+  readonly retransmissionTimeouts: number
   /** Packets that no key opened when they came. */
   readonly undecryptable: number
   readonly duplicates: number

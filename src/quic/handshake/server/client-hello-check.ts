@@ -14,6 +14,7 @@ import type { CachedNetworkParameters } from '../cached-network-parameters.js'
 import type { HandshakeHost } from '../handshake.js'
 import { isValidServerName, normalizeServerName } from '../server-name.js'
 import { certifiedChain } from './certified-chain.js'
+import type { ServerHandshakeStats } from './handshake-stats.js'
 import type { ServerConfig, ServerConfigs } from './server-config.js'
 import type { ServerNonces } from './server-nonce.js'
 import type { SourceAddressTokens } from './source-address-token.js'
@@ -39,6 +40,8 @@ export interface ServerHandshakeSecrets {
   readonly clientNonces?: ClientNonces | undefined
   /** No hello is accepted at first sight: no data ever comes before a round trip. */
   readonly refuseEarlyData?: boolean | undefined
+  /** Counts what becomes of hellos. */
+  readonly stats?: ServerHandshakeStats | undefined
 }
 
 /** What the check of a hello needs to know about where it came from. */

@@ -67,7 +67,7 @@ export class ServerConfig {
     readonly orbit: Uint8Array,
     /** From when on it may be given out, seconds since the UNIX epoch (PRIMARY_TIME of the reference). */
     readonly primaryFrom: number,
-    /** Made by this process and not by an earlier or another one. */
+    /** No other process can have accepted a hello for it: as a rule it was made by this one. */
     readonly fresh: boolean,
     /** Whether clients are asked for a Channel ID. */
     readonly channelIds: boolean
@@ -96,19 +96,24 @@ export class ServerConfig {
   /**
    * Brings back what {@link serialize} saved.
    *
+   * @param fresh whether no other process can have accepted a hello for the config with this id; none if missing
    * @throws ServerConfigError if something is missing or does not fit together
    */
-  static restore(saved: SavedServerConfig): ServerConfig {
+  static restore(saved: SavedServerConfig, fresh: (id: Uint8Array) => boolean = () => false): ServerConfig {
     const bytes = fromHex(saved.scfg, 'the SCFG message')
     try {
-      return ServerConfig.fromMessage(bytes, saved)
+      return ServerConfig.fromMessage(bytes, saved, fresh)
     } catch (error) {
       if (error instanceof ServerConfigError) throw error
       throw new ServerConfigError(`the saved server config is damaged: ${(error as Error).message}`)
     }
   }
 
-  private static fromMessage(bytes: Uint8Array, { privateKeys, primaryFrom }: SavedServerConfig): ServerConfig {
+  private static fromMessage(
+    bytes: Uint8Array,
+    { privateKeys, primaryFrom }: SavedServerConfig,
+    fresh: (id: Uint8Array) => boolean
+  ): ServerConfig {
     const scfg = HandshakeMessage.parse(bytes)
     if (scfg.tag !== MessageTag.SCFG) throw new ServerConfigError('the saved server config is no SCFG message')
     const orbit = scfg.require(Tag.OBIT)
@@ -129,8 +134,9 @@ export class ServerConfig {
     const from = primaryFrom ?? 0
     if (typeof from !== 'number') throw new ServerConfigError('primaryFrom is not a number')
     const expiry = scfg.uint64(Tag.EXPY)!
+    const id = scfg.require(Tag.SCID)
     const channelIds = scfg.uint32List(Tag.PDMD)?.includes(TAG_CHID) === true
-    return new ServerConfig(bytes, scfg.require(Tag.SCID), aeads, keyExchanges, expiry, orbit, from, false, channelIds)
+    return new ServerConfig(bytes, id, aeads, keyExchanges, expiry, orbit, from, fresh(id), channelIds)
   }
 
   /** The config and its private keys, to be kept across restarts: clients that hold it then need no new one. */

@@ -109,6 +109,7 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
   onForwardSecurePacket(): void {
     if (this.done || !this.established) return
     this.done = true
+    if (this.options.stats !== undefined) this.options.stats.confirmed++
     this.host.onHandshakeConfirmed()
   }
 
@@ -151,9 +152,11 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
     if (checked.config === undefined || checked.reasons.length > 0) {
       if (early) this.earlyData = 'rejected'
       this.rejections = [...this.rejections, checked.reasons.map(rejectReasonName)]
+      this.options.stats?.onRejected(checked.reasons, early)
       this.send(buildRejection(message, checked, this.host, this.options))
     } else {
       this.accept(message, checked, checked.config)
+      this.options.stats?.onAccepted(early)
       if (early) this.earlyData = 'accepted'
     }
   }

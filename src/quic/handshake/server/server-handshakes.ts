@@ -7,6 +7,7 @@ import type { QuicHelper } from '../../types.js'
 import type { QuicConfigProposal } from '../config.js'
 import type { HandshakeHost } from '../handshake.js'
 import type { ClientHelloContext } from './client-hello-check.js'
+import { ServerHandshakeStats } from './handshake-stats.js'
 import type { ServerConfig } from './server-config.js'
 import { ServerConfigs } from './server-config.js'
 import { QuicCryptoServerHandshake } from './server-handshake.js'
@@ -53,10 +54,14 @@ export interface ServerHandshakesOptions {
   readonly earlyData?: EarlyDataPolicy | undefined
   /** Whether clients that say so are rejected without a connection (default true). */
   readonly statelessRejects?: boolean | undefined
+  /** Whether a connection with this id (8 bytes) would reach this server: stateless rejects name none that would not. */
+  readonly mayRetryAs?: ((connectionId: Uint8Array) => boolean) | undefined
 }
 
 /** Makes a server's handshakes. */
 export class ServerHandshakes {
+  /** What became of hellos so far. */
+  readonly stats = new ServerHandshakeStats()
   private readonly options: ServerHandshakeOptions
   private readonly tokens: SecretSourceAddressTokens
   private readonly clientNonces: ClientNonces | undefined
@@ -78,12 +83,13 @@ export class ServerHandshakes {
       serverNonces: new ServerNonces(random),
       clientNonces: this.clientNonces,
       refuseEarlyData: earlyData.accept === 'never',
+      stats: this.stats,
       config: o.config,
       servingRegion: o.servingRegion,
       resetToken: o.resetToken
     }
     this.options.configs.use(configs, wallSeconds)
-    if (o.statelessRejects !== false) this.rejector = new StatelessRejector(this.options)
+    if (o.statelessRejects !== false) this.rejector = new StatelessRejector(this.options, o.mayRetryAs)
   }
 
   /** What the server proposes for connections. */

@@ -2,6 +2,7 @@
  * Rejections without a connection: a client that said so (COPT SREJ) is told to come back under another connection id
  * with what the rejection brings, and the server keeps nothing but the answer (stateless_rejector.cc).
  */
+import type { QuicHelper } from '../../types.js'
 import { HandshakeMessage } from '../../wire/handshake-message.js'
 import { Tag, tagOf } from '../../wire/tags.js'
 import type { ClientHelloContext, ServerHandshakeSecrets } from './client-hello-check.js'
@@ -10,12 +11,18 @@ import { buildRejection } from './rejection.js'
 
 const CONNECTION_ID_LENGTH = 8
 const SREJ_OPTION = tagOf('SREJ')
+/** With 128 servers on one address, fewer than one client in a thousand finds none and gets a connection. */
+const MAX_ID_TRIES = 1000
 /** What a client takes on its crypto stream before it has told its window, bytes. */
 const MAX_REJECTION = 16 * 1024
 
 /** Decides about first hellos. One a server. */
 export class StatelessRejector {
-  constructor(private readonly secrets: ServerHandshakeSecrets) {}
+  /** @param mayRetryAs whether a connection with this id would reach this server; any would if missing */
+  constructor(
+    private readonly secrets: ServerHandshakeSecrets,
+    private readonly mayRetryAs: (connectionId: Uint8Array) => boolean = () => true
+  ) {}
 
   /**
    * The SREJ that answers a hello. Undefined if a connection is to deal with it: the hello can be accepted, breaks the
@@ -29,12 +36,23 @@ export class StatelessRejector {
       if (hello.uint32List(Tag.COPT)?.includes(SREJ_OPTION) !== true) return undefined
       const checked = checkClientHello(hello, context, this.secrets, false)
       if (checked.config !== undefined && checked.reasons.length === 0) return undefined
-      const retryId = context.helper.randomBytes(CONNECTION_ID_LENGTH)
+      const retryId = this.chooseId(context.helper)
+      if (retryId === undefined) return undefined
       const rejection = buildRejection(hello, checked, context, this.secrets, retryId).serialize()
-      return rejection.length <= MAX_REJECTION ? rejection : undefined
+      if (rejection.length > MAX_REJECTION) return undefined
+      this.secrets.stats?.onRejected(checked.reasons, false)
+      return rejection
     } catch {
       // A connection finds the same fault again, and tells the client.
       return undefined
     }
+  }
+
+  private chooseId(helper: QuicHelper): Uint8Array | undefined {
+    for (let tries = 0; tries < MAX_ID_TRIES; tries++) {
+      const id = helper.randomBytes(CONNECTION_ID_LENGTH)
+      if (this.mayRetryAs(id)) return id
+    }
+    return undefined
   }
 }
