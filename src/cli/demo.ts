@@ -84,7 +84,7 @@ async function startDemo({ port, dir, verbose }: DemoFlags, observe: ObserveConn
     const wanted = `${LOOPBACK}:${(await isUdpPortFree(GATEWAY_PORT)) ? GATEWAY_PORT : 0}`
     const gatewayConfig = loadGatewayConfig(configFile('gateway.yaml'), { ...environment, QUICGATE_GATEWAY: wanted })
     const engine = engineOf({}, (problem) => logger.warn(problem))
-    const gateway = await Gateway.start(gatewayConfig, logger, observe, engine)
+    const gateway = await Gateway.start(gatewayConfig, logger, { observe, engine })
     started.push({ close: () => gateway.close({ drainMs: 1_000 }) })
     const address = formatHostPort(gateway.addresses[0]!)
     const config = loadForwarderConfig(configFile('forwarder.yaml'), { ...environment, QUICGATE_GATEWAY: address })

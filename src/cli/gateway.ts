@@ -3,29 +3,24 @@ import { Option } from 'commander'
 import type { Command } from 'commander'
 import { loadGatewayConfig } from '../config/gateway-config.js'
 import type { GatewayConfig } from '../config/gateway-config.js'
+import { ConfigFiles } from '../config/config-files.js'
 import { gatewayJsonSchema, routeFileJsonSchema } from '../config/json-schema.js'
-import { Gateway } from '../gateway/gateway.js'
 import { RouteTable } from '../gateway/route-table.js'
-import { createLogger } from '../observe/logger.js'
-import type { LogLevel } from '../observe/logger.js'
+import { workerCount } from '../gateway/workers/worker-count.js'
 import type { QuicVersion } from '../quic/wire/versions/version.js'
 import { engineOf, engineOption } from './engine-option.js'
-import type { EngineFlags } from './engine-option.js'
-import { createRecorder, keylogOption, qlogOption } from './observe-options.js'
-import type { ObserveFlags } from './observe-options.js'
-import { CliError, closeOnSignal, say } from './output.js'
+import { keylogOption, qlogOption } from './observe-options.js'
+import { CliError, say } from './output.js'
+import { runGateway, withVersions } from './run-gateway.js'
+import type { RunFlags } from './run-gateway.js'
 import { parseVersions } from './versions.js'
 
-/** Time beyond the drain timeout for connections to be closed before the process ends by force. */
-const CLOSE_MARGIN_MS = 5_000
-
-interface GatewayFlags extends ObserveFlags, EngineFlags {
+interface GatewayFlags extends RunFlags {
   config: string
   check?: boolean
   explain?: string
   printSchema?: 'gateway' | 'routes'
   quicVersion?: QuicVersion[]
-  logLevel?: LogLevel
 }
 
 /** Adds the command to the program. Its action throws ConfigError where a file has to be mended. */
@@ -54,31 +49,19 @@ export function registerGateway(program: Command): void {
         say(JSON.stringify(schema, null, 2))
         return
       }
-      const config = configOf(flags)
-      if (flags.explain !== undefined) explain(config, flags.explain)
-      else if (flags.check === true) say(summary(config))
-      else await run(config, flags)
+      const files = new ConfigFiles()
+      const config = withVersions(loadGatewayConfig(flags.config, process.env, files), flags.quicVersion)
+      if (flags.explain !== undefined) {
+        explain(config, flags.explain)
+        return
+      }
+      if (flags.check !== true) {
+        await runGateway(config, files.snapshot(), flags)
+        return
+      }
+      workerCount(config, engineOf(flags, () => undefined, config.engine))
+      say(summary(config))
     })
-}
-
-/** The file's settings with the flags on top. */
-function configOf({ config: file, quicVersion: versions }: GatewayFlags): GatewayConfig {
-  const config = loadGatewayConfig(file)
-  if (versions === undefined) return config
-  return { ...config, listeners: config.listeners.map((listener) => ({ ...listener, versions })) }
-}
-
-async function run(config: GatewayConfig, flags: GatewayFlags): Promise<void> {
-  const logger = createLogger({ level: flags.logLevel ?? config.log.level })
-  const recorder = createRecorder(flags, config, (problem) => logger.warn(problem))
-  const engine = engineOf(flags, (problem) => logger.warn(problem), config.engine)
-  const gateway = await Gateway.start(config, logger, recorder.observe, engine)
-  closeOnSignal(async () => {
-    logger.info({ connections: gateway.connectionCount, drainMs: config.drainTimeout }, 'stopping')
-    await gateway.close({ drainMs: config.drainTimeout })
-    recorder.close()
-    logger.info('stopped')
-  }, config.drainTimeout + CLOSE_MARGIN_MS)
 }
 
 function summary({ file, listeners, routes }: GatewayConfig): string {

@@ -3,8 +3,8 @@
  * The program: registers the commands, and turns every failure into one message and an exit code.
  */
 import { Command, CommanderError } from 'commander'
-import { readFileSync } from 'node:fs'
 import { ExitCode, quietBrokenPipe, reportError } from './output.js'
+import { programVersion } from './version.js'
 
 type Register = (program: Command) => void
 
@@ -20,21 +20,16 @@ const commands: Readonly<Record<string, () => Promise<Register>>> = {
   'demo': async () => (await import('./demo.js')).registerDemo
 }
 
-function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
-}
-
 /** What --version prints: with --verbose, before or behind it, also what the program runs on. */
 async function versionText(args: readonly string[]): Promise<string> {
   const asked = args.includes('--version') || args.includes('-V')
-  if (!asked || !args.includes('--verbose')) return version()
+  if (!asked || !args.includes('--verbose')) return programVersion()
   const { chooseEngine } = await import('../endpoint/engines/select-engine.js')
   const { engine, why } = chooseEngine()
   const aeads = engine.aeadProvider.preference.join(', ')
   const { node, openssl } = process.versions
   return [
-    `quicgate ${version()}`,
+    `quicgate ${programVersion()}`,
     `engine: ${engine.name} (${why})`,
     `AEADs, fastest first: ${aeads}`,
     `Node ${node}, OpenSSL ${openssl}, ${process.platform} ${process.arch}`

@@ -63,9 +63,10 @@ const personErrors: Record<string, ExitCode> = {
   CliError: ExitCode.usage,
   ConfigError: ExitCode.usage,
   CertificateError: ExitCode.usage,
-  EngineError: ExitCode.usage,
   RecordingError: ExitCode.usage,
   RequestFailure: ExitCode.failed,
+  EngineError: ExitCode.usage,
+  WorkerError: ExitCode.failed,
   QuicError: ExitCode.failed
 }
 

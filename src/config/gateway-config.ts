@@ -1,5 +1,4 @@
 /** Everything a gateway needs to start, read from its files and checked as a whole. */
-import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { CertificateError } from '../quic/crypto/certificate-error.js'
 import type { CommonCertificateSets } from '../quic/crypto/common-certificates.js'
@@ -10,6 +9,7 @@ import type { QuicVersion } from '../quic/wire/versions/version.js'
 import { loadCommonCertificates } from './common-certificates.js'
 import { ConfigError } from './config-error.js'
 import type { ConfigProblem } from './config-error.js'
+import { ConfigFiles } from './config-files.js'
 import { gatewaySchema } from './gateway-schema.js'
 import type { GatewayFile, ListenerDefinition } from './gateway-schema.js'
 import { tryLoadYaml } from './load-yaml.js'
@@ -24,7 +24,7 @@ import type { YamlSource } from './yaml-source.js'
 /** One UDP address with what it speaks and how it proves itself. */
 export interface ListenerConfig {
   /** Where the address is written. */
-  readonly at: { readonly file: string; readonly line: number; readonly column: number }
+  readonly at: ConfigPlace
   readonly address: HostPort
   readonly certificates: readonly LoadedCertificate[]
   readonly versions: readonly QuicVersion[]
@@ -35,6 +35,13 @@ export interface ListenerConfig {
 export interface LoadedCertificate {
   readonly file: string
   readonly key: CertifiedKey
+}
+
+/** Where something is written. */
+export interface ConfigPlace {
+  readonly file: string
+  readonly line: number
+  readonly column: number
 }
 
 /** A checked configuration. Paths are absolute, durations in milliseconds, sizes in bytes. */
@@ -50,31 +57,40 @@ export interface GatewayConfig extends Omit<GatewayFile, 'listeners' | 'routes' 
   /** What `handshake.commonCertificates` names. */
   readonly commonCertificates: CommonCertificateSets | undefined
   /** Where the state directory is written. */
-  readonly stateDirAt: { readonly file: string; readonly line: number; readonly column: number }
+  readonly stateDirAt: ConfigPlace
+  /** Where the admin address and the number of workers are written. */
+  readonly adminAt: ConfigPlace
+  readonly workersAt: ConfigPlace
 }
 
 /**
  * Loads `config/gateway.yaml`, the route files and the certificates it names.
  * @param file absolute, or relative to the working directory; paths inside it are relative to its directory
+ * @param files where they are read, the disk's unless given
  * @throws ConfigError with every problem of all files
  */
-export function loadGatewayConfig(file: string, environment: NodeJS.ProcessEnv = process.env): GatewayConfig {
+export function loadGatewayConfig(
+  file: string,
+  environment: NodeJS.ProcessEnv = process.env,
+  files = new ConfigFiles()
+): GatewayConfig {
   const path = resolve(file)
   const base = dirname(path)
   const problems: ConfigProblem[] = []
-  const loaded = tryLoadYaml(path, gatewaySchema, problems, 'the configuration', environment)
+  const loaded = tryLoadYaml(path, gatewaySchema, problems, 'the configuration', environment, files)
   if (loaded === undefined) throw new ConfigError(problems)
   const { value, source } = loaded
-  const listeners = value.listeners.map((listener, index) => loadListener(source, listener, index, base, problems))
+  const listeners = value.listeners.map((listener, index) => loadListener(source, listener, index, base, problems, files))
   checkAddresses(source, value.listeners, problems)
-  const routes = loadRoutes(source, value.routes, base, value.upstreams.timeouts ?? {}, problems, environment)
+  const routes = loadRoutes(source, value.routes, base, value.upstreams.timeouts ?? {}, problems, environment, files)
   const entries = orderAndCheck(routes, problems)
-  const commonCertificates = loadCommon(source, value.handshake.commonCertificates, base, problems)
+  const commonCertificates = loadCommon(source, value.handshake.commonCertificates, base, problems, files)
   if (problems.length > 0) throw new ConfigError(problems)
   const stateDir = value.stateDir === undefined ? undefined : resolve(base, value.stateDir)
   const observed = resolveObserved(value, base)
-  const stateDirAt = { file: source.file, ...source.position(['stateDir']) }
-  return { ...value, ...observed, file: source.file, listeners, routes, entries, stateDir, stateDirAt, commonCertificates }
+  const placeOf = (...path: string[]): ConfigPlace => ({ file: source.file, ...source.position(path) })
+  const places = { stateDirAt: placeOf('stateDir'), adminAt: placeOf('admin', 'listen'), workersAt: placeOf('workers') }
+  return { ...value, ...observed, ...places, file: source.file, listeners, routes, entries, stateDir, commonCertificates }
 }
 
 function loadListener(
@@ -82,14 +98,15 @@ function loadListener(
   listener: ListenerDefinition,
   index: number,
   base: string,
-  problems: ConfigProblem[]
+  problems: ConfigProblem[],
+  files: ConfigFiles
 ): ListenerConfig {
   const certificates: LoadedCertificate[] = []
   listener.certificates.forEach(({ cert, key, sct }, at) => {
     const path = ['listeners', index, 'certificates', at]
-    const certPem = readPem(source, [...path, 'cert'], resolve(base, cert), 'certificate', problems)
-    const keyPem = readPem(source, [...path, 'key'], resolve(base, key), 'private key', problems)
-    const timestamps = sct === undefined ? undefined : readSct(source, [...path, 'sct'], resolve(base, sct), problems)
+    const certPem = readPem(source, [...path, 'cert'], resolve(base, cert), 'certificate', problems, files)
+    const keyPem = readPem(source, [...path, 'key'], resolve(base, key), 'private key', problems, files)
+    const timestamps = sct === undefined ? undefined : readSct(source, [...path, 'sct'], resolve(base, sct), problems, files)
     if (certPem === undefined || keyPem === undefined) return
     try {
       const certifiedKey = certifiedKeyFromPem(certPem, keyPem, timestamps)
@@ -110,10 +127,11 @@ function loadCommon(
   source: YamlSource,
   paths: readonly string[] | undefined,
   base: string,
-  problems: ConfigProblem[]
+  problems: ConfigProblem[],
+  files: ConfigFiles
 ): CommonCertificateSets | undefined {
   try {
-    return paths && loadCommonCertificates(paths.map((path) => resolve(base, path)))
+    return paths && loadCommonCertificates(paths.map((path) => resolve(base, path)), files)
   } catch (error) {
     if (!(error instanceof CertificateError)) throw error
     problems.push(source.problem(['handshake', 'commonCertificates'], error.message))
@@ -121,9 +139,15 @@ function loadCommon(
   }
 }
 
-function readSct(source: YamlSource, path: PropertyKey[], file: string, problems: ConfigProblem[]): Buffer | undefined {
+function readSct(
+  source: YamlSource,
+  path: PropertyKey[],
+  file: string,
+  problems: ConfigProblem[],
+  files: ConfigFiles
+): Buffer | undefined {
   try {
-    return readFileSync(file)
+    return files.read(file)
   } catch (error) {
     const what = `cannot read certificate timestamps ${displayPath(file)}: ${readFailure(error)}`
     problems.push(source.problem(path, `${what}; name the file that your certificate authority gave, or leave sct out`))
@@ -136,10 +160,11 @@ function readPem(
   path: PropertyKey[],
   file: string,
   what: string,
-  problems: ConfigProblem[]
+  problems: ConfigProblem[],
+  files: ConfigFiles
 ): Buffer | undefined {
   try {
-    return readFileSync(file)
+    return files.read(file)
   } catch (error) {
     const remedy = `name a PEM file, or make one for development: quicgate cert --dir ${displayPath(dirname(file))}`
     problems.push(source.problem(path, `cannot read ${what} ${displayPath(file)}: ${readFailure(error)}; ${remedy}`))

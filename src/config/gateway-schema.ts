@@ -7,6 +7,8 @@ import { congestionAlgorithms, engine, mtuDiscoveryModes } from './transport-val
 import { upstreamDefaultsSchema } from './upstream-schema.js'
 import { duration, hostPort, oneOrMore, size, tokenPattern } from './values.js'
 
+/** Beyond any machine that this is likely to meet. */
+const MAX_WORKERS = 256
 const labels = supportedVersions.map((version) => version.label)
 
 const transportSchema = z
@@ -109,6 +111,16 @@ export const gatewaySchema = z.strictObject({
   stateDir: z.string().min(1).optional()
     .describe('where secrets outlive restarts, so that clients reconnect without a new handshake; made if missing'),
   handshake: handshakeSchema.prefault({}),
+  workers: z.union([z.int().min(1).max(MAX_WORKERS), z.literal('auto')], {
+    error: `expected a number of processes from 1 to ${MAX_WORKERS}, or auto`
+  }).default(1)
+    .describe('processes that share the listeners; auto is one for each core, or one where the engine cannot share'),
+  admin: z
+    .strictObject({
+      listen: hostPort().describe('TCP address and port, such as 127.0.0.1:9464; it asks nobody who they are')
+    })
+    .optional()
+    .describe('a small HTTP server for operators: /metrics, /healthz, /readyz, /status; none if left out'),
   drainTimeout: duration(0, 3_600_000).prefault('10s')
     .describe('how long running requests may take when the gateway stops'),
   ...observeFields,

@@ -3,6 +3,7 @@
  */
 import type { z } from 'zod'
 import { ConfigError } from './config-error.js'
+import { ConfigFiles } from './config-files.js'
 import type { ConfigProblem } from './config-error.js'
 import { YamlSource } from './yaml-source.js'
 import { problemsOf } from './zod-problems.js'
@@ -22,9 +23,10 @@ export function loadYaml<S extends z.ZodType>(
   file: string,
   schema: S,
   what = 'the configuration',
-  environment: NodeJS.ProcessEnv = process.env
+  environment: NodeJS.ProcessEnv = process.env,
+  files = new ConfigFiles()
 ): LoadedYaml<z.output<S>> {
-  const source = YamlSource.read(file, what, environment)
+  const source = YamlSource.read(file, what, environment, files)
   const result = schema.safeParse(source.value)
   if (!result.success) throw new ConfigError(problemsOf(source, schema, result.error.issues))
   return { value: result.data, source }
@@ -36,10 +38,11 @@ export function tryLoadYaml<S extends z.ZodType>(
   schema: S,
   problems: ConfigProblem[],
   what: string,
-  environment: NodeJS.ProcessEnv = process.env
+  environment: NodeJS.ProcessEnv = process.env,
+  files = new ConfigFiles()
 ): LoadedYaml<z.output<S>> | undefined {
   try {
-    return loadYaml(file, schema, what, environment)
+    return loadYaml(file, schema, what, environment, files)
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     problems.push(...error.problems)

@@ -1,7 +1,7 @@
 /** Finds and reads the route files that a gateway's configuration names. */
-import { accessSync, constants, readdirSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import type { ConfigProblem } from './config-error.js'
+import { ConfigFiles } from './config-files.js'
 import { tryLoadYaml } from './load-yaml.js'
 import { findShadowedRoutes, orderRoutes } from './route-order.js'
 import type { RouteEntry } from './route-order.js'
@@ -29,20 +29,20 @@ export function routePlace(route: Route): string {
  * @param base the directory of the file that names the pattern
  * @returns existing files in the order of their names, or why there is none
  */
-export function expandPattern(pattern: string, base: string): string[] | string {
+export function expandPattern(pattern: string, base: string, files = new ConfigFiles()): string[] | string {
   const whole = resolve(base, pattern)
   const directory = dirname(whole)
   const name = basename(whole)
   if (/[*?[\]{}]/.test(directory)) return `"${pattern}" has a wildcard in a directory; only the file name may have "*"`
   if (!name.includes('*')) {
-    if (statSync(whole, { throwIfNoEntry: false }) === undefined) return `no such file: ${displayPath(whole)}`
+    if (!files.exists(whole)) return `no such file: ${displayPath(whole)}`
     return [whole]
   }
   const escaped = name.split('*').map((part) => part.replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&'))
   const matcher = new RegExp(`^${escaped.join('.*')}$`)
-  let names: string[]
+  let names: readonly string[]
   try {
-    names = readdirSync(directory)
+    names = files.list(directory)
   } catch (error) {
     const reason = readFailure(error).replace('file', 'directory')
     return `cannot read directory ${displayPath(directory)}: ${reason}; put route files there or correct the pattern`
@@ -59,23 +59,24 @@ export function loadRoutes(
   base: string,
   defaults: Partial<Timeouts>,
   problems: ConfigProblem[],
-  environment: NodeJS.ProcessEnv
+  environment: NodeJS.ProcessEnv,
+  files: ConfigFiles
 ): Route[] {
-  const files = new Set<string>()
+  const paths = new Set<string>()
   patterns.forEach((pattern, index) => {
-    const found = expandPattern(pattern, base)
+    const found = expandPattern(pattern, base, files)
     const path = Array.isArray((main.value as { routes?: unknown }).routes) ? ['routes', index] : ['routes']
     if (typeof found === 'string') problems.push(main.problem(path, `routes: ${found}`))
-    else for (const file of found) files.add(file)
+    else for (const file of found) paths.add(file)
   })
   const routes: Route[] = []
   const byName = new Map<string, Route>()
-  for (const file of files) {
-    const loaded = tryLoadYaml(file, routeFileSchema, problems, 'the route file', environment)
+  for (const file of paths) {
+    const loaded = tryLoadYaml(file, routeFileSchema, problems, 'the route file', environment, files)
     loaded?.value.routes.forEach((definition, index) => {
       const { source } = loaded
       checkRewrite(source, definition, index, problems)
-      const upstreams = locateAuthorities(source, definition, index, dirname(file), problems)
+      const upstreams = locateAuthorities(source, definition, index, dirname(file), problems, files)
       const at = { file: source.file, ...source.position(['routes', index]) }
       const timeouts = {
         ...standardTimeouts,
@@ -114,7 +115,8 @@ function locateAuthorities(
   route: RouteDefinition,
   index: number,
   base: string,
-  problems: ConfigProblem[]
+  problems: ConfigProblem[],
+  files: ConfigFiles
 ): UpstreamTarget[] {
   return route.upstreams.map((upstream, at) => {
     const { url, tls } = upstream
@@ -127,7 +129,7 @@ function locateAuthorities(
     if (tls.ca === undefined) return upstream
     const ca = resolve(base, tls.ca)
     try {
-      accessSync(ca, constants.R_OK)
+      files.read(ca)
     } catch (error) {
       const message = `cannot read authorities ${displayPath(ca)}: ${readFailure(error)}`
       problems.push(source.problem([...path, 'tls', 'ca'], message))

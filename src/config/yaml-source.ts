@@ -1,11 +1,11 @@
 /**
  * A YAML file as a plain value whose every part still knows its line and column.
  */
-import { readFileSync } from 'node:fs'
 import { isAbsolute, relative } from 'node:path'
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml'
 import type { Document, Node, Pair } from 'yaml'
 import { ConfigError } from './config-error.js'
+import { ConfigFiles } from './config-files.js'
 import type { ConfigProblem } from './config-error.js'
 import { substitute } from './environment.js'
 
@@ -50,10 +50,15 @@ export class YamlSource {
    * @param what what the file is, for the message when it cannot be read, such as `the configuration`
    * @throws ConfigError if it cannot be read, is not YAML, or names an unset variable; with every such problem
    */
-  static read(file: string, what: string, environment: NodeJS.ProcessEnv = process.env): YamlSource {
+  static read(
+    file: string,
+    what: string,
+    environment: NodeJS.ProcessEnv = process.env,
+    files = new ConfigFiles()
+  ): YamlSource {
     let text: string
     try {
-      text = readFileSync(file, 'utf8')
+      text = files.read(file).toString('utf8')
     } catch (error) {
       const message = `cannot read ${what}: ${readFailure(error)}; name an existing YAML file`
       throw new ConfigError([{ file: displayPath(file), line: 0, column: 0, message }])

@@ -1,32 +1,32 @@
 /** The gateway as a whole: listeners, secrets, routes, upstreams. */
-import { X509Certificate } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
-import { ConfigError } from '../config/config-error.js'
 import type { GatewayConfig, ListenerConfig } from '../config/gateway-config.js'
 import { formatHostPort } from '../config/values.js'
 import type { DatagramEngine } from '../endpoint/datagram-engine.js'
 import { defaultEngine } from '../endpoint/engines/select-engine.js'
-import { SecretsKeeper } from '../endpoint/secrets-keeper.js'
 import { QuicServer } from '../endpoint/server.js'
-import type { ServerEvent } from '../endpoint/server.js'
+import type { ServerEvent, SocketShare } from '../endpoint/server.js'
+import type { ServerSecrets } from '../endpoint/server-secrets.js'
 import { systemHelper } from '../endpoint/system.js'
 import { sessionOptions } from '../endpoint/transport-options.js'
 import type { TransportOptions } from '../endpoint/transport-options.js'
 import type { Logger } from '../observe/logger.js'
+import type { MetricSet } from '../observe/metrics/metric-set.js'
 import type { ObserveConnection } from '../quic/transport/observer.js'
 import { StaticProofSource } from '../quic/crypto/proof.js'
+import type { QuicConnection } from '../quic/transport/connection.js'
 import { ClientNonces } from '../quic/handshake/server/strike-register.js'
 import { LoggerAccessLog } from './access-log.js'
+import { announceListener, warnOfExpiry } from './announcements.js'
 import type { ExchangeContext } from './exchange-context.js'
+import { GatewaySecrets } from './gateway-secrets.js'
 import { GatewaySession } from './gateway-session.js'
+import { listenError } from './listen-failure.js'
+import { ConnectionTally } from './metrics/connection-tally.js'
+import { gatewayMetrics } from './metrics/gateway-metrics.js'
+import { RequestTally } from './metrics/request-tally.js'
 import { RouteTable } from './route-table.js'
 import { UpstreamPools } from './upstream-pools.js'
-
-const DAY_MS = 86_400_000
-/** How often secrets are looked after, their directory read again. */
-const SECRETS_INTERVAL_MS = 60_000
-/** A certificate that ends sooner is warned about. */
-const EXPIRY_WARNING_DAYS = 14
 
 /** Where one listener listens. */
 export interface ListenerAddress {
@@ -34,60 +34,95 @@ export interface ListenerAddress {
   readonly port: number
 }
 
+/** What a gateway is given beside its configuration. All optional. */
+export interface GatewayParts {
+  /** Sees what each connection does. */
+  readonly observe?: ObserveConnection | undefined
+  /** Moves the datagrams; {@link defaultEngine} unless given. */
+  readonly engine?: DatagramEngine
+  /** Secrets that somebody else looks after, who calls {@link Gateway.useSecrets}; the gateway keeps its own if missing. */
+  readonly secrets?: ServerSecrets
+  /** Which sockets it reads from, by listener, where several processes share them; it opens its own if missing. */
+  readonly shares?: readonly SocketShare[]
+  /** Of the program, for metrics. */
+  readonly version?: string
+}
+
 /** A running gateway. */
 export class Gateway {
+  /** What counts in this process, for whoever asks. */
+  readonly metrics: MetricSet
+  /** What moves the datagrams. */
+  readonly engine: DatagramEngine
   private readonly servers: QuicServer[] = []
+  private readonly connections = new ConnectionTally()
   private readonly upstreams: UpstreamPools
   private readonly context: ExchangeContext
   private closing: Promise<void> | undefined
-  private secretsTimer: NodeJS.Timeout | undefined
+  private secrets: GatewaySecrets | undefined
   private cutting = false
 
   private constructor(
     private readonly config: GatewayConfig,
     private readonly logger: Logger,
-    private readonly observe: ObserveConnection | undefined,
-    private readonly engine: DatagramEngine
+    private readonly parts: GatewayParts
   ) {
+    this.engine = parts.engine ?? defaultEngine()
     this.upstreams = new UpstreamPools(config.upstreams)
+    const requests = new RequestTally(config.log.access ? new LoggerAccessLog(logger) : { write: () => undefined })
     this.context = {
       name: config.name,
       routes: new RouteTable(config.entries),
       upstreams: this.upstreams,
       forwarded: config.forwarded,
       underscores: config.underscoreHeaders,
-      accessLog: config.log.access ? new LoggerAccessLog(logger) : { write: () => undefined },
+      accessLog: requests,
       onInternalError: (err) => logger.error({ err }, 'this should not happen; please report it')
     }
+    const { servers, connections, upstreams } = this
+    const { version = '' } = parts
+    this.metrics = gatewayMetrics({ version, engine: this.engine.name, servers, connections, requests, upstreams })
   }
 
   /**
    * Opens every listener, or none.
    * @throws ConfigError if an address cannot be listened at, or secrets cannot be kept
    */
-  static async start(
-    config: GatewayConfig,
-    logger: Logger,
-    observe?: ObserveConnection,
-    engine: DatagramEngine = defaultEngine()
-  ): Promise<Gateway> {
-    const gateway = new Gateway(config, logger, observe, engine)
-    const secrets = gateway.keepSecrets()
-    gateway.warnOfExpiry()
+  static async start(config: GatewayConfig, logger: Logger, parts: GatewayParts = {}): Promise<Gateway> {
+    const gateway = new Gateway(config, logger, parts)
+    const secrets = parts.secrets ?? gateway.keepSecrets()
     const nonces = gateway.clientNonces()
+    if (parts.shares === undefined) warnOfExpiry(config, logger)
     try {
-      for (const listener of config.listeners) gateway.servers.push(await gateway.listen(listener, secrets, nonces))
+      for (const [index, listener] of config.listeners.entries()) {
+        gateway.servers.push(await gateway.listen(listener, secrets, nonces, parts.shares?.[index]))
+      }
     } catch (error) {
       await gateway.close()
       throw error
     }
-    gateway.secretsTimer = setInterval(() => gateway.refreshSecrets(secrets), SECRETS_INTERVAL_MS).unref()
+    gateway.secrets?.watch((next) => gateway.useSecrets(next))
     return gateway
   }
 
   /** What listens, in the order of the configuration. */
   get addresses(): ListenerAddress[] {
     return this.servers.map(({ address }) => ({ host: address.address, port: address.port }))
+  }
+
+  /** Whether it has begun to stop. */
+  get stopping(): boolean {
+    return this.closing !== undefined
+  }
+
+  /** The connections open now, in no order. */
+  *openConnections(): IterableIterator<QuicConnection> {
+    for (const server of this.servers) yield* server.connections()
+  }
+
+  /** Goes on with these secrets; also to be called, about once a minute, when time has passed. */
+  useSecrets(secrets: ServerSecrets): void {
+    for (const server of this.servers) server.useSecrets(secrets)
   }
 
   /** Connections open now. */
@@ -104,7 +139,7 @@ export class Gateway {
   }
 
   private async drainAndClose(drainMs: number): Promise<void> {
-    clearInterval(this.secretsTimer)
+    this.secrets?.close()
     const timer = setTimeout(() => (this.cutting = true), Math.max(0, drainMs - 1))
     if (drainMs === 0) this.cutting = true
     await Promise.all(this.servers.map((server) => server.close({ drainMs })))
@@ -112,28 +147,10 @@ export class Gateway {
     await this.upstreams.destroy()
   }
 
-  private keepSecrets(): SecretsKeeper {
-    const { stateDir, stateDirAt, handshake } = this.config
-    try {
-      return new SecretsKeeper({
-        directory: stateDir,
-        aeads: this.engine.aeadProvider.preference,
-        channelIds: handshake.channelIds,
-        policy: { rotateEvery: handshake.rotateEvery / 1000, acceptFor: handshake.acceptFor / 1000 },
-        onWarning: (message) => this.logger.warn(message)
-      })
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error)
-      const remedy = 'name a directory that this user may write'
-      const message = `stateDir: cannot keep secrets in ${stateDir}: ${reason}; ${remedy}`
-      throw new ConfigError([{ ...stateDirAt, message }])
-    }
-  }
-
-  /** Reads what other gateways wrote, and lets what is due have its turn. */
-  private refreshSecrets(keeper: SecretsKeeper): void {
-    const secrets = keeper.refresh()
-    for (const server of this.servers) server.useSecrets(secrets)
+  private keepSecrets(): ServerSecrets {
+    const { preference } = this.engine.aeadProvider
+    this.secrets = GatewaySecrets.open(this.config, preference, (message) => this.logger.warn(message))
+    return this.secrets.current
   }
 
   /** One register for all listeners: a hello is accepted once, wherever it comes. */
@@ -146,7 +163,12 @@ export class Gateway {
     })
   }
 
-  private async listen(listener: ListenerConfig, keeper: SecretsKeeper, nonces: ClientNonces): Promise<QuicServer> {
+  private async listen(
+    listener: ListenerConfig,
+    secrets: ServerSecrets,
+    nonces: ClientNonces,
+    share: SocketShare | undefined
+  ): Promise<QuicServer> {
     const transport = transportOptions(listener)
     const options = sessionOptions('server', transport)
     const stopping = (): boolean => this.cutting
@@ -158,7 +180,9 @@ export class Gateway {
         port: listener.address.port,
         proofSource: new StaticProofSource(listener.certificates.map(({ key }) => key)),
         commonCertificates: this.config.commonCertificates,
-        secrets: keeper.current,
+        engine: this.engine,
+        share,
+        secrets,
         earlyData: { accept: this.config.handshake.earlyData, nonces },
         statelessRejects: this.config.handshake.statelessRejects,
         servingRegion: this.config.handshake.servingRegion,
@@ -166,22 +190,18 @@ export class Gateway {
         transport,
         createSession: (connection) => new GatewaySession(connection, options, this.context, stopping),
         onEvent: (event) => this.onEvent(event),
-        observe: this.observe,
-        engine: this.engine
+        observe: this.parts.observe
       })
     } catch (error) {
-      // Only what the system refuses is the configuration's fault.
-      if ((error as NodeJS.ErrnoException).syscall === undefined) throw error
-      throw new ConfigError([{ ...listener.at, message: listenFailure(listener, error) }])
+      throw listenError(error, listener.address, 'UDP', listener.at)
     }
-    const { address } = server
-    const versions = listener.versions.map((version) => version.label)
-    const at = formatHostPort({ host: address.address, port: address.port })
-    this.logger.info({ address: at, versions, routes: this.config.routes.length }, `listening for QUIC on ${at} (UDP)`)
+    // Where several processes share the listener, the one that opened it says so.
+    if (share === undefined) announceListener(this.logger, this.config, listener, server.address)
     return server
   }
 
   private onEvent(event: ServerEvent): void {
+    this.connections.onEvent(event)
     if (event.type === 'socket-error') {
       this.logger.warn({ err: event.error }, 'socket error')
       return
@@ -205,39 +225,10 @@ export class Gateway {
     const how = { quic, rejections, earlyData, error: error.code, fromPeer, reason: error.details }
     this.logger.debug({ ...facts, ...how }, 'connection closed')
   }
-
-  private warnOfExpiry(): void {
-    for (const { certificates } of this.config.listeners) {
-      for (const { file, key } of certificates) {
-        const { validTo } = new X509Certificate(key.chain[0])
-        const days = Math.floor((Date.parse(validTo) - Date.now()) / DAY_MS)
-        if (days >= EXPIRY_WARNING_DAYS) continue
-        const words = days < 0 ? 'has expired: clients will refuse it' : `expires in ${days} days`
-        this.logger.warn({ certificate: file, validTo, days }, `certificate ${file} ${words}; renew it`)
-      }
-    }
-  }
 }
 
 /** The endpoint counts its idle timeout in seconds. */
 function transportOptions({ transport }: ListenerConfig): TransportOptions {
   const { idleTimeout, ...rest } = transport
   return { ...rest, idleTimeoutSeconds: Math.ceil(idleTimeout / 1000) }
-}
-
-function listenFailure({ address }: ListenerConfig, error: unknown): string {
-  const at = formatHostPort(address)
-  switch ((error as NodeJS.ErrnoException).code) {
-    case 'EADDRINUSE':
-      return `${at} (UDP) is in use by another program; stop that one or choose another port`
-    case 'EACCES':
-      return `this user may not listen on ${at}; choose a port above 1023 or grant CAP_NET_BIND_SERVICE`
-    case 'EADDRNOTAVAIL':
-      return `this machine has no address ${address.host}; name one of its own, 0.0.0.0 or [::]`
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-      return `"${address.host}" does not resolve; name an IP address of this machine`
-    default:
-      return `cannot listen on ${at}: ${error instanceof Error ? error.message : String(error)}`
-  }
 }

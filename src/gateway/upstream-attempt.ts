@@ -3,7 +3,7 @@ import type { Dispatcher } from 'undici'
 import type { Timeouts } from '../config/upstream-schema.js'
 import type { HeaderList } from '../quic/spdy/header-list.js'
 import type { RequestBody } from './request-body.js'
-import { NoPlaceError } from './upstream-failure.js'
+import { failureOf, NoPlaceError } from './upstream-failure.js'
 import type { ConnectionWaiter, MeteredClient, UpstreamPool } from './upstream-pool.js'
 
 /** A request in the upstream's terms. */
@@ -71,6 +71,7 @@ export class UpstreamAttempt implements Dispatcher.DispatchHandler, ConnectionWa
 
   /** Begins. The listener may be called before this returns. */
   start(): void {
+    this.pool.attempts++
     const answer = this.pool.take(this)
     if (answer === 'given') return
     if (answer === 'refused') this.fail(new NoPlaceError('TOO_MANY_WAITING'))
@@ -159,6 +160,7 @@ export class UpstreamAttempt implements Dispatcher.DispatchHandler, ConnectionWa
     this.stopWaiting()
     if (this.over) return
     this.over = true
+    this.pool.countFailure(failureOf(error).outcome)
     this.listener.onFailure(error)
   }
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { buildConnector, Client } from 'undici'
 import type { UpstreamTarget } from '../config/upstream-schema.js'
+import type { Outcome } from './access-log.js'
 
 /** How an upstream is connected to. */
 export interface UpstreamPoolOptions {
@@ -61,6 +62,10 @@ export class UpstreamPool {
    * where it means nothing: undici would make one of each request's Host field.
    */
   readonly servername: string
+  /** Requests that were to be sent there, whether or not they got that far. */
+  attempts = 0
+  /** Those of them that failed, by the word for it in the access log. */
+  readonly failures = new Map<Outcome, number>()
   private readonly origin: string
   private readonly connect: buildConnector.connector
   private readonly clients: MeteredClient[] = []
@@ -89,6 +94,20 @@ export class UpstreamPool {
     this.connect = (parameters, callback) =>
       // An address is no server name: TLS then verifies it as an address.
       connector({ ...parameters, servername: name }, callback)
+  }
+
+  /** Connections that carry a request now. */
+  get busyCount(): number {
+    return this.clients.length - this.free.length
+  }
+
+  /** Requests that wait for a connection now. */
+  get waitingCount(): number {
+    return this.waiting.size
+  }
+
+  countFailure(failure: Outcome): void {
+    this.failures.set(failure, (this.failures.get(failure) ?? 0) + 1)
   }
 
   /** Gives `waiter` a connection at once, or queues it for one, or refuses because too many wait. */

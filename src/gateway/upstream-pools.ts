@@ -31,6 +31,11 @@ export class UpstreamPools {
     return [...pools.slice(turn), ...pools.slice(0, turn)]
   }
 
+  /** The upstreams that were needed so far. */
+  all(): Iterable<UpstreamPool> {
+    return this.pools.values()
+  }
+
   /** Ends every connection. */
   async destroy(): Promise<void> {
     await Promise.all([...this.pools.values()].map((pool) => pool.destroy()))

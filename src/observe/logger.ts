@@ -41,7 +41,8 @@ export function createLogger(options: LoggerOptions = {}): Logger {
   return pino(settings, { write: (line) => destination.write(format(line) ?? line) })
 }
 
-function standardOutput(): DestinationStream {
+/** Standard output for whole lines, several at a time if need be; they are written when the call returns. */
+export function standardOutput(): DestinationStream {
   return pino.destination({ fd: 1, sync: true })
 }
 
