@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ClientNonces, StrikeRegister } from '../../../src/quic/handshake/server/strike-register.js'
-import { RejectReason } from '../../../src/quic/wire/tags.js'
+import { RejectReason, Tag } from '../../../src/quic/wire/tags.js'
 import { seededRandom } from '../../helpers/handshake-fixture.js'
+import { recordedMessages } from '../../helpers/recorded-handshake.js'
 
 const now = 1_800_000_000
 const random = seededRandom('strike registers')
@@ -91,6 +92,25 @@ describe('client nonces', () => {
     expect(nonces.use(nonce(now, random(8)), fresh, now)).toBe(RejectReason.CLIENT_NONCE_INVALID_ORBIT_FAILURE)
     expect(nonces.use(nonce(now - 601), fresh, now)).toBe(RejectReason.CLIENT_NONCE_INVALID_TIME_FAILURE)
     expect(nonces.use(nonce(now + 601), fresh, now)).toBe(RejectReason.CLIENT_NONCE_INVALID_TIME_FAILURE)
+  })
+
+  it('of a client that turns the bytes of the time around are good once too', () => {
+    const hello = recordedMessages('lsquic-4.9.3-q046-zerortt', 1)[0]!.message
+    const recorded = hello.require(Tag.NONC)
+    const made = Buffer.from(recorded).readUInt32LE(0)
+    const nonces = new ClientNonces(made)
+    const config = { orbit: recorded.subarray(4, 12), fresh: true }
+    expect(nonces.use(recorded, config, made + 601)).toBe(RejectReason.CLIENT_NONCE_INVALID_TIME_FAILURE)
+    expect(nonces.use(recorded, config, made + 1)).toBeUndefined()
+    expect(nonces.use(recorded, config, made + 2)).toBe(RejectReason.CLIENT_NONCE_NOT_UNIQUE_FAILURE)
+  })
+
+  it('are not good a second time at the moment that their time names backwards', () => {
+    const [made, backwards] = [0x6b00016b, 0x6b01006b]
+    const one = nonce(made)
+    const nonces = new ClientNonces(made)
+    expect(nonces.use(one, { orbit, fresh: true }, made)).toBeUndefined()
+    expect(nonces.use(one, { orbit, fresh: true }, backwards)).toBe(RejectReason.CLIENT_NONCE_INVALID_TIME_FAILURE)
   })
 
   it('for a config of an earlier process wait until what that one accepted has run out, unless told otherwise', () => {

@@ -94,6 +94,20 @@ export function nonceSeconds(nonce: Uint8Array): number {
   return ((nonce[0]! << 24) | (nonce[1]! << 16) | (nonce[2]! << 8) | nonce[3]!) >>> 0
 }
 
+/** A year, seconds: longer than a server config lives, and with it the nonces that are made for it. */
+const NOT_A_TIME_SECONDS = 365 * 86_400
+
+/**
+ * When a client says that it made its nonce. lsquic writes the seconds in the byte order of its machine. They are turned
+ * around only where the right order gives no time at all: a reading that could become good, or once was, while the
+ * config lives would let the nonce be used under either.
+ */
+function clientNonceSeconds(nonce: Uint8Array, wallSeconds: number): number {
+  const seconds = nonceSeconds(nonce)
+  if (Math.abs(seconds - wallSeconds) <= NOT_A_TIME_SECONDS) return seconds
+  return nonceSeconds(Uint8Array.of(nonce[3]!, nonce[2]!, nonce[1]!, nonce[0]!))
+}
+
 const ORBIT_START = 4
 const ORBIT_END = 12
 
@@ -133,7 +147,7 @@ export class ClientNonces {
     if (Buffer.compare(nonce.subarray(ORBIT_START, ORBIT_END), config.orbit) !== 0) {
       return RejectReason.CLIENT_NONCE_INVALID_ORBIT_FAILURE
     }
-    switch (this.registerOf(config).insert(nonceSeconds(nonce), nonce.subarray(ORBIT_END), wallSeconds)) {
+    switch (this.registerOf(config).insert(clientNonceSeconds(nonce, wallSeconds), nonce.subarray(ORBIT_END), wallSeconds)) {
       case 'time':
         return RejectReason.CLIENT_NONCE_INVALID_TIME_FAILURE
       case 'used':
