@@ -8,7 +8,7 @@ import { NodeEngine } from './node-engine.js'
 
 /** What can be asked for. */
 export const engineNames = ['auto', 'native', 'node'] as const
-/** One of {@link engineNames}. */
+/** The names of the engines, and of leaving the choice to the program. */
 export type EngineName = (typeof engineNames)[number]
 
 /** The environment variable that wins over configuration files. */

@@ -55,15 +55,15 @@ export class CommonCertificateSets {
   /** The value of CCS: the hash of each set. */
   readonly hashes: Uint8Array
 
-  /** @throws RangeError above {@link MAX_COMMON_SETS} */
+  /** @throws RangeError for more than 16 sets */
   constructor(readonly sets: readonly CommonCertificateSet[]) {
     if (sets.length > MAX_COMMON_SETS) throw new RangeError(`more than ${MAX_COMMON_SETS} common certificate sets`)
     this.hashes = Buffer.concat(sets.map(({ hash }) => hash))
   }
 
   /**
-   * The sets of `announced`, a value of CCS, that are here too, in its order; none if its length is no multiple of
-   * {@link SET_HASH_LENGTH}.
+   * The sets of `announced`, a value of CCS, that are here too, in its order; none if its length is no multiple of 8
+   * bytes.
    */
   shared(announced: Uint8Array | undefined): readonly CommonCertificateSet[] {
     if (announced === undefined || announced.length % SET_HASH_LENGTH !== 0 || this.sets.length === 0) return []
