@@ -1,7 +1,7 @@
 /**
  * What endpoints take from the machine they run on: time, alarms, randomness.
  */
-import { randomBytes } from 'node:crypto'
+import { randomFillSync } from 'node:crypto'
 import type { Micros, QuicHelper } from '../quic/types.js'
 
 /**
@@ -24,9 +24,28 @@ export function monotonicNow(): Micros {
   return Math.floor(performance.now() * 1000) + 1
 }
 
+const POOL_SIZE = 4096
+const MAX_FROM_POOL = 64
+const pool = new Uint8Array(POOL_SIZE)
+let poolUsed = POOL_SIZE
+
+/** A handshake asks for a few bytes many times, and asking the system for them costs the same however many they are. */
+function pooledRandomBytes(length: number): Uint8Array {
+  if (length > MAX_FROM_POOL) return randomFillSync(new Uint8Array(length))
+  if (poolUsed + length > POOL_SIZE) {
+    randomFillSync(pool)
+    poolUsed = 0
+  }
+  const bytes = pool.slice(poolUsed, poolUsed + length)
+  // What was given out is kept by nobody else.
+  pool.fill(0, poolUsed, poolUsed + length)
+  poolUsed += length
+  return bytes
+}
+
 /** Clock, alarms, randomness and calendar of this machine. */
 export const systemHelper: EndpointHelper = {
-  randomBytes: (length) => new Uint8Array(randomBytes(length)),
+  randomBytes: pooledRandomBytes,
   wallSeconds: () => Math.floor(Date.now() / 1000),
   now: monotonicNow,
   setAlarm: (callback, delayMs) => setTimeout(callback, delayMs),

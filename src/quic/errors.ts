@@ -159,4 +159,16 @@ export class QuicError extends Error {
     super(`${quicErrorName(wireCode)}: ${details}`)
     this.code = quicErrorName(wireCode)
   }
+
+  /**
+   * What a peer told: where in this program its packet was read says nothing, and a stack would cost more than the
+   * packet did. Arguments as for the constructor.
+   */
+  static fromPeer(wireCode: QuicErrorCode, details: string): QuicError {
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = 0
+    const error = new QuicError(wireCode, details)
+    Error.stackTraceLimit = stackTraceLimit
+    return error
+  }
 }

@@ -18,6 +18,7 @@ export interface KeyExchange {
 }
 
 const PRIVATE_KEY_LENGTH = 32
+const PUBLIC_VALUE_LENGTH = 32
 const UNCOMPRESSED_POINT_LENGTH = 65
 const UNCOMPRESSED_POINT = 0x04
 // One draw in 2^32 is out of range on P-256: so many in a row mean that the random source is broken.
@@ -77,13 +78,10 @@ class X25519KeyExchange implements KeyExchange {
   }
 
   sharedSecret(peerPublic: Uint8Array): Uint8Array | undefined {
-    if (peerPublic.length !== 32) return undefined
-    // JWK because importing DER takes several times as long.
-    const x = Buffer.from(peerPublic).toString('base64url')
-    const publicKey = createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x }, format: 'jwk' })
+    if (peerPublic.length !== PUBLIC_VALUE_LENGTH) return undefined
     let secret: Uint8Array
     try {
-      secret = diffieHellman({ privateKey: this.#key, publicKey })
+      secret = diffieHellman({ privateKey: this.#key, publicKey: importX25519Public(peerPublic) })
     } catch {
       // The library refuses points of small order by itself.
       return undefined
@@ -124,6 +122,18 @@ function createP256(privateKey: Uint8Array): P256KeyExchange | undefined {
     return undefined
   }
   return new P256KeyExchange(privateKey, ecdh)
+}
+
+let lastPublic: { readonly value: Uint8Array; readonly key: KeyObject } | undefined
+
+/** A peer's value meets two keys in a row, the server config's and the ephemeral one, so the last one is remembered. */
+function importX25519Public(value: Uint8Array): KeyObject {
+  if (lastPublic !== undefined && Buffer.compare(lastPublic.value, value) === 0) return lastPublic.key
+  // JWK because importing DER takes several times as long.
+  const x = Buffer.from(value).toString('base64url')
+  const key = createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x }, format: 'jwk' })
+  lastPublic = { value: Uint8Array.from(value), key }
+  return key
 }
 
 const PKCS8_X25519_PREFIX = Buffer.from('302e020100300506032b656e04220420', 'hex')

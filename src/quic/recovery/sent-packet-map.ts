@@ -30,7 +30,8 @@ const FLAG_REQUEUED = 2
 /** In flight without frames: it only asks whether its size passes. */
 const FLAG_PROBE = 4
 
-const INITIAL_CAPACITY = 64
+/** Small enough for arrays of numbers to lie in V8's own heap: others cost a handshake more than they save later. */
+const INITIAL_CAPACITY = 8
 
 /** The ring. Methods take packet numbers of tracked packets; {@link contains} tells which those are. */
 export class SentPacketMap {

@@ -105,7 +105,7 @@ export class FrameRouter implements FrameVisitor {
   onConnectionClose(errorCode: number, reason: string): void {
     if (this.closed) return
     this.closed = true
-    this.owner.onPeerClosed(new QuicError(errorCode, reason === '' ? `the peer closed with ${quicErrorName(errorCode)}` : reason))
+    this.owner.onPeerClosed(QuicError.fromPeer(errorCode, reason === '' ? `the peer closed with ${quicErrorName(errorCode)}` : reason))
   }
 
   onGoAway(errorCode: number, lastGoodStreamId: number, reason: string): void {

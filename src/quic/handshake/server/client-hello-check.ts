@@ -15,6 +15,7 @@ import type { HandshakeHost } from '../handshake.js'
 import { isValidServerName, normalizeServerName } from '../server-name.js'
 import { certifiedChain } from './certified-chain.js'
 import type { ServerHandshakeStats } from './handshake-stats.js'
+import type { EphemeralKeys } from './ephemeral-keys.js'
 import type { ServerConfig, ServerConfigs } from './server-config.js'
 import type { ServerNonces } from './server-nonce.js'
 import type { SourceAddressTokens } from './source-address-token.js'
@@ -40,6 +41,8 @@ export interface ServerHandshakeSecrets {
   readonly clientNonces?: ClientNonces | undefined
   /** No hello is accepted at first sight: no data ever comes before a round trip. */
   readonly refuseEarlyData?: boolean | undefined
+  /** Keys that answer hellos; one is made for each hello if missing. */
+  readonly ephemeralKeys?: EphemeralKeys | undefined
   /** Counts what becomes of hellos. */
   readonly stats?: ServerHandshakeStats | undefined
 }

@@ -6,7 +6,6 @@
  */
 import { openChannelId } from '../../crypto/channel-id.js'
 import type { KeyExchange } from '../../crypto/key-exchange.js'
-import { createKeyExchange } from '../../crypto/key-exchange.js'
 import type { KeyScheduleInput, PacketKeys } from '../../crypto/key-schedule.js'
 import { DIVERSIFICATION_NONCE_LENGTH, deriveKeys } from '../../crypto/key-schedule.js'
 import type { CertifiedKey } from '../../crypto/proof.js'
@@ -23,6 +22,7 @@ import type { CryptoHandshake, EarlyData, HandshakeDescription, HandshakeHost } 
 import { LevelProtection } from '../level-protection.js'
 import type { CheckedClientHello, ServerHandshakeSecrets } from './client-hello-check.js'
 import { checkClientHello } from './client-hello-check.js'
+import { EphemeralKeys } from './ephemeral-keys.js'
 import { buildRejection, buildServerConfigUpdate, rememberHello, type AcceptedHello } from './rejection.js'
 import type { ServerConfig } from './server-config.js'
 
@@ -169,7 +169,7 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
 
   private accept(chlo: HandshakeMessage, checked: CheckedClientHello, config: ServerConfig): void {
     const { host } = this
-    const agreement = agree(chlo, config, host)
+    const agreement = agree(chlo, config, host, this.options.ephemeralKeys)
     const negotiated = processClientConfig(chlo, this.options.config)
     const serverNonce = this.options.serverNonces.issue(host.helper.wallSeconds())
     const channelId = provenChannelId(chlo, config, agreement, host)
@@ -245,7 +245,12 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
 }
 
 /** The algorithms that a full hello names, of which the config must offer both, and the secrets that follow. */
-function agree(chlo: HandshakeMessage, config: ServerConfig, host: HandshakeHost): KeyAgreement {
+function agree(
+  chlo: HandshakeMessage,
+  config: ServerConfig,
+  host: HandshakeHost,
+  ephemeralKeys: EphemeralKeys | undefined
+): KeyAgreement {
   const aeadName = soleTag(chlo, Tag.AEAD)
   const exchangeName = soleTag(chlo, Tag.KEXS)
   if (aeadName === undefined || exchangeName === undefined) throw invalid('Missing or invalid AEAD or KEXS')
@@ -258,7 +263,7 @@ function agree(chlo: HandshakeMessage, config: ServerConfig, host: HandshakeHost
   if (publicValue === undefined) throw invalid('Missing public value')
   const initialSecret = keyExchange.sharedSecret(publicValue)
   if (initialSecret === undefined) throw invalid('Invalid public value')
-  const ephemeral = createKeyExchange(keyExchange.name, (length) => host.helper.randomBytes(length))
+  const ephemeral = (ephemeralKeys ?? new EphemeralKeys(host.helper)).get(keyExchange.name)
   const forwardSecret = ephemeral.sharedSecret(publicValue)
   if (forwardSecret === undefined) throw invalid('Invalid public value')
   return { aead, ephemeral, initialSecret, forwardSecret }

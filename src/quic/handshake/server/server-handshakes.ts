@@ -11,6 +11,7 @@ import { ServerHandshakeStats } from './handshake-stats.js'
 import type { ServerConfig } from './server-config.js'
 import { ServerConfigs } from './server-config.js'
 import { QuicCryptoServerHandshake } from './server-handshake.js'
+import { EphemeralKeys } from './ephemeral-keys.js'
 import type { ServerHandshakeOptions } from './server-handshake.js'
 import { ServerNonces } from './server-nonce.js'
 import { SecretSourceAddressTokens } from './source-address-token.js'
@@ -83,6 +84,7 @@ export class ServerHandshakes {
       serverNonces: new ServerNonces(random),
       clientNonces: this.clientNonces,
       refuseEarlyData: earlyData.accept === 'never',
+      ephemeralKeys: new EphemeralKeys(helper),
       stats: this.stats,
       config: o.config,
       servingRegion: o.servingRegion,

@@ -51,6 +51,9 @@ interface Entry {
  */
 export class SecretSourceAddressTokens implements SourceAddressTokens {
   private boxes: readonly SecretBox[]
+  /** What was opened last: one hello's token is asked about several times. The array itself is the key. */
+  private lastToken: Uint8Array | undefined
+  private lastPlaintext: Uint8Array | undefined
 
   /** @param secret any unpredictable bytes; tokens of the same secret stay valid across restarts */
   constructor(
@@ -63,6 +66,7 @@ export class SecretSourceAddressTokens implements SourceAddressTokens {
   /** Goes on with these secrets, at least one; see the class. */
   setSecrets(secrets: readonly Uint8Array[]): void {
     this.boxes = this.boxesOf(secrets)
+    this.lastToken = undefined
   }
 
   private boxesOf(secrets: readonly Uint8Array[]): SecretBox[] {
@@ -110,11 +114,14 @@ export class SecretSourceAddressTokens implements SourceAddressTokens {
   }
 
   private open(token: Uint8Array): Uint8Array | undefined {
+    if (token === this.lastToken) return this.lastPlaintext
+    this.lastToken = token
+    this.lastPlaintext = undefined
     for (const box of this.boxes) {
-      const plaintext = box.open(token)
-      if (plaintext !== undefined) return plaintext
+      this.lastPlaintext = box.open(token)
+      if (this.lastPlaintext !== undefined) break
     }
-    return undefined
+    return this.lastPlaintext
   }
 }
 
@@ -164,9 +171,16 @@ function sameAddress(a: Uint8Array, b: Uint8Array): boolean {
   return Buffer.compare(a, b) === 0
 }
 
+let lastAddress = ''
+let lastMapped: Uint8Array = new Uint8Array(0)
+
 /** Sixteen bytes, an IPv4 address as the IPv6 address it maps to: one client, however the socket names it. */
 function mappedAddress(address: string): Uint8Array {
+  // One hello asks for its sender's several times.
+  if (address === lastAddress) return lastMapped
   const ip = ipaddr.parse(address)
   const v6 = ip.kind() === 'ipv4' ? (ip as ipaddr.IPv4).toIPv4MappedAddress() : ip
-  return Uint8Array.from(v6.toByteArray())
+  lastMapped = Uint8Array.from(v6.toByteArray())
+  lastAddress = address
+  return lastMapped
 }
