@@ -70,7 +70,7 @@ describe('the benchmarks', () => {
 
   it('names what it expected when an option is wrong', { timeout: 60_000 }, async () => {
     const wrong: [string[], RegExp][] = [
-      [['--only', 'bulky'], /--only bulky: expected some of bulk, proxy/],
+      [['--only', 'bulky'], /--only bulky: expected some of bulk, core, proxy/],
       [['--rounds', '0'], /--rounds 0: expected a whole number above 0/],
       [['--size', 'megabyte=3', '--only', 'bulk'], /--size megabyte: expected one of aeadMegabytes, megabytes/],
       [['--baseline', '/nowhere.json'], /\/nowhere\.json cannot be read \(ENOENT\)/]
