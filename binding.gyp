@@ -6,6 +6,7 @@
         "native/module.cc",
         "native/arguments.cc",
         "native/aead.cc",
+        "native/primitives.cc",
         "native/address.cc",
         "native/udp_socket.cc",
         "native/udp_methods.cc",

@@ -1,7 +1,6 @@
 #include "aead.h"
 
 #include <openssl/err.h>
-#include <openssl/evp.h>
 
 #include <climits>
 #include <cstring>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "arguments.h"
+#include "openssl_objects.h"
 
 namespace quicgate {
 
@@ -29,17 +29,6 @@ constexpr size_t kMaxBatch = 64;
 enum Aead : size_t { kAes128Gcm = 0, kChaCha20Poly1305 = 1 };
 
 size_t KeyLength(size_t aead) { return aead == kAes128Gcm ? 16 : 32; }
-
-struct ContextDeleter {
-  void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
-};
-using Context = std::unique_ptr<EVP_CIPHER_CTX, ContextDeleter>;
-
-bool ThrowOpenssl(napi_env env) {
-  ERR_clear_error();
-  napi_throw_error(env, nullptr, "OpenSSL failed");
-  return false;
-}
 
 /// Makes the masks of header protection with one key (RFC 9001 section 5.4).
 class HeaderMask {
@@ -176,22 +165,6 @@ class AeadKey {
   Context context_;
   std::unique_ptr<HeaderMask> header_mask_;
 };
-
-template <typename T>
-void Delete(napi_env, void* object, void*) {
-  delete static_cast<T*>(object);
-}
-
-/// Gives `object` to the JavaScript object that is being constructed.
-template <typename T>
-napi_value Adopt(napi_env env, const Call& call, std::unique_ptr<T> object) {
-  if (napi_wrap(env, call.receiver, object.get(), Delete<T>, nullptr, nullptr) != napi_ok) {
-    napi_throw_type_error(env, nullptr, "the object is another's already");
-    return nullptr;
-  }
-  object.release();
-  return call.receiver;
-}
 
 bool ReadKey(napi_env env, napi_value value, const char* name, size_t aead, Bytes* out) {
   if (!ReadBytes(env, value, name, out)) return false;

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 namespace quicgate {
 
@@ -54,6 +55,22 @@ T* Receiver(napi_env env, const Call& call) {
     return nullptr;
   }
   return static_cast<T*>(object);
+}
+
+template <typename T>
+void Delete(napi_env, void* object, void*) {
+  delete static_cast<T*>(object);
+}
+
+/// Gives `object` to the JavaScript object that is being constructed.
+template <typename T>
+napi_value Adopt(napi_env env, const Call& call, std::unique_ptr<T> object) {
+  if (napi_wrap(env, call.receiver, object.get(), Delete<T>, nullptr, nullptr) != napi_ok) {
+    napi_throw_type_error(env, nullptr, "the object is another's already");
+    return nullptr;
+  }
+  object.release();
+  return call.receiver;
 }
 
 struct Method {

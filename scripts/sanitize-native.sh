@@ -26,5 +26,6 @@ g++ -std=c++17 -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-
 export QUICGATE_PREBUILD=$scratch QUICGATE_REQUIRE_TOOLS=1
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
 LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libstdc++.so)" \
-  node node_modules/vitest/vitest.mjs run --testTimeout=60000 test/unit/endpoint/aead.test.ts test/unit/endpoint/engines.test.ts \
+  node node_modules/vitest/vitest.mjs run --testTimeout=60000 test/unit/crypto/primitives.test.ts \
+  test/unit/crypto/key-exchange.test.ts test/unit/crypto/hkdf.test.ts test/unit/endpoint/aead.test.ts test/unit/endpoint/engines.test.ts \
   test/unit/endpoint/native-socket.test.ts test/unit/endpoint/reuse-port-filter.test.ts

@@ -74,6 +74,7 @@ export {
 export { CommonCertificateSet, CommonCertificateSets } from './quic/crypto/common-certificates.js'
 export { EcChannelIdKey, channelIdName, type ChannelIdKey, type ChannelIdSource } from './quic/crypto/channel-id.js'
 export { NodeAeadProvider } from './quic/crypto/node-aead.js'
+export type { CryptoPrimitives, GcmBox, X25519Key } from './quic/crypto/primitives.js'
 export type { AeadProvider } from './quic/crypto/protection.js'
 export { ServerConfig, type SavedServerConfig } from './quic/handshake/server/server-config.js'
 export { ConnectionId } from './quic/connection-id.js'

@@ -108,6 +108,7 @@ export class QuicServer {
     const { earlyData, statelessRejects, proofSource, commonCertificates, share } = o
     this.handshakes = new ServerHandshakes({
       helper: this.helper,
+      primitives: this.engine.aeadProvider.primitives,
       proofSource,
       commonCertificates,
       configs: secrets.configs,

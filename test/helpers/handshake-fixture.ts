@@ -6,6 +6,7 @@ import { createHash, createPrivateKey } from 'node:crypto'
 import { ConnectionId } from '../../src/quic/connection-id.js'
 import type { CertifiedKey } from '../../src/quic/crypto/proof.js'
 import { certifiedKeyFromPem } from '../../src/quic/crypto/proof.js'
+import { nodePrimitives } from '../../src/quic/crypto/node-primitives.js'
 import type {
   AeadName,
   AeadProvider,
@@ -84,6 +85,7 @@ function spyKey(aead: AeadName, key: Uint8Array, iv: Uint8Array): SpyKey {
 
 class SpyAeadProvider implements AeadProvider {
   readonly preference: readonly AeadName[] = ['CC20', 'AESG']
+  readonly primitives = nodePrimitives
   createSealer(aead: AeadName, key: Uint8Array, iv: Uint8Array): SpyKey {
     return spyKey(aead, key, iv)
   }

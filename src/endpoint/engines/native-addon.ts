@@ -46,6 +46,22 @@ export interface NativeHeaderMask {
   make(buffer: Uint8Array, sampleOffset: number, out: Uint8Array): void
 }
 
+/** A private key for X25519. */
+export interface NativeX25519Key {
+  /** Writes 32 bytes. */
+  publicValue(out: Uint8Array): void
+  /** Writes 32 bytes; whether there is a secret with this public value. */
+  derive(peerPublic: Uint8Array, out: Uint8Array): boolean
+}
+
+/** AES-128-GCM: `nonce(12) | ciphertext | tag(12)`. */
+export interface NativeGcmBox {
+  /** `out` has 24 bytes more than `plaintext`. */
+  seal(nonce: Uint8Array, plaintext: Uint8Array, out: Uint8Array): void
+  /** `out` has 24 bytes less than `box`; whether that is of this key. */
+  open(box: Uint8Array, out: Uint8Array): boolean
+}
+
 /** A UDP socket. Methods that answer with a number give 0 or the system's error number unless they say otherwise. */
 export interface NativeUdpSocket {
   bind(address: Int32Array): number
@@ -83,6 +99,12 @@ export interface NativeAddon {
     headerKey: Uint8Array | undefined
   ) => NativeAeadKey
   HeaderMask: new (aead: number, key: Uint8Array) => NativeHeaderMask
+  X25519Key: new (privateKey: Uint8Array) => NativeX25519Key
+  GcmBox: new (key: Uint8Array) => NativeGcmBox
+  /** Writes 32 bytes. */
+  hkdfExtract(out: Uint8Array, salt: Uint8Array, keyMaterial: Uint8Array): void
+  /** Fills `out`, of at most 8160 bytes. */
+  hkdfExpand(out: Uint8Array, pseudorandomKey: Uint8Array, info: readonly Uint8Array[]): void
   /** With `fd` it takes over a socket that is open already. */
   UdpSocket: new (family: 4 | 6, fd?: number) => NativeUdpSocket
   /** Whether `text` is a numeric address; its record is written then. */

@@ -2,6 +2,7 @@
  * Packet protection by the addon: the OpenSSL that Node carries, with a context kept for each key.
  */
 import { aeadKeyLength } from '../../quic/crypto/key-schedule.js'
+import { requireLength } from '../../quic/crypto/primitives.js'
 import { CLASSIC_PROTECTION, MAX_BATCH_PACKETS, PacketBatch } from '../../quic/crypto/protection.js'
 import type {
   AeadName,
@@ -12,6 +13,7 @@ import type {
   ProtectionStyle
 } from '../../quic/crypto/protection.js'
 import { DESCRIPTOR_WORDS, NativeAead, type NativeAddon, type NativeAeadKey, type NativeHeaderMask } from './native-addon.js'
+import { NativePrimitives } from './native-primitives.js'
 
 const MASK_LENGTH = 16
 /** Bytes of a packet that speed is measured with. */
@@ -22,12 +24,14 @@ const descriptors = new Float64Array(MAX_BATCH_PACKETS * DESCRIPTOR_WORDS)
 /** AEADs by the addon. Buffers given are read and written in place; the tag stands behind the payload. */
 export class NativeAeadProvider implements AeadProvider {
   readonly preference: readonly AeadName[]
+  readonly primitives: NativePrimitives
 
   /** @param preference measured if missing: AES is far ahead where the CPU has instructions for it, and behind elsewhere */
   constructor(
     private readonly addon: NativeAddon,
     preference?: readonly AeadName[]
   ) {
+    this.primitives = new NativePrimitives(addon)
     this.preference = preference ?? this.bySpeed()
   }
 
@@ -86,10 +90,6 @@ export class NativeAeadProvider implements AeadProvider {
     }
     return shortest
   }
-}
-
-function requireLength(what: string, bytes: Uint8Array, length: number): void {
-  if (bytes.length !== length) throw new RangeError(`${what} has ${length} bytes, not ${bytes.length}`)
 }
 
 const NO_KEY = new Uint8Array(0)

@@ -85,7 +85,7 @@ export function sealChannelId(key: ChannelIdKey, context: ChannelIdContext): Uin
     .set(Tag.CIDK, key.publicKey)
     .set(Tag.CIDS, key.sign(Buffer.concat([SIGNED_LABEL, bound])))
     .serialize()
-  const { clientKey, clientIv } = expandKeys(context.sharedSecret, context.salt, bound, context.aead)
+  const { clientKey, clientIv } = expandKeys(context.sharedSecret, context.salt, [bound], context.aead)
   const sealer = aeads.createSealer(context.aead, clientKey, clientIv)
   const batch = new PacketBatch()
   batch.buffer = new Uint8Array(message.length + sealer.suffixLength)
@@ -101,7 +101,7 @@ export type OpenedChannelId = { readonly publicKey: Uint8Array | undefined } | {
 /** Decrypts CETV and checks its signature. A block without key or signature names nobody. */
 export function openChannelId(cetv: Uint8Array, context: ChannelIdContext): OpenedChannelId {
   const bound = boundData(context)
-  const { clientKey, clientIv } = expandKeys(context.sharedSecret, context.salt, bound, context.aead)
+  const { clientKey, clientIv } = expandKeys(context.sharedSecret, context.salt, [bound], context.aead)
   const buffer = Uint8Array.from(cetv)
   const length = aeads.createOpener(context.aead, clientKey, clientIv).open(buffer, 0, 0, buffer.length, 0)
   if (length < 0) return { problem: 'CETV decryption failure' }

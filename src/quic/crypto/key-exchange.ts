@@ -2,8 +2,9 @@
  * The two key exchanges of the handshake, X25519 (`C255`, RFC 7748) and ECDH on P-256 (`P256`), from injected random
  * bytes (curve25519_key_exchange.cc, p256_key_exchange.cc).
  */
-import { createECDH, createPrivateKey, createPublicKey, diffieHellman } from 'node:crypto'
-import type { ECDH, KeyObject } from 'node:crypto'
+import { createECDH, type ECDH } from 'node:crypto'
+import { nodePrimitives } from './node-primitives.js'
+import { X25519_LENGTH, requireLength, type CryptoPrimitives, type X25519Key } from './primitives.js'
 
 /** Key exchanges as KEXS names them. */
 export type KeyExchangeName = 'C255' | 'P256'
@@ -13,12 +14,15 @@ export interface KeyExchange {
   readonly name: KeyExchangeName
   /** What PUBS carries: 32 bytes (C255) or an uncompressed point of 65 (P256). */
   readonly publicValue: Uint8Array
-  /** The 32-byte secret, or undefined if the peer's value is no valid public value. */
-  sharedSecret(peerPublic: Uint8Array): Uint8Array | undefined
+  /**
+   * The 32-byte secret, or undefined if the peer's value is no valid public value.
+   *
+   * @param primitives who computes it, where one and the same key serves several engines
+   */
+  sharedSecret(peerPublic: Uint8Array, primitives?: CryptoPrimitives): Uint8Array | undefined
 }
 
-const PRIVATE_KEY_LENGTH = 32
-const PUBLIC_VALUE_LENGTH = 32
+const PRIVATE_KEY_LENGTH = X25519_LENGTH
 const UNCOMPRESSED_POINT_LENGTH = 65
 const UNCOMPRESSED_POINT = 0x04
 // One draw in 2^32 is out of range on P-256: so many in a row mean that the random source is broken.
@@ -28,10 +32,15 @@ const MAX_DRAWS = 8
  * A fresh key.
  *
  * @param random gives so many unpredictable bytes
+ * @param primitives who computes with it
  * @throws Error if the random source never gives a usable key
  */
-export function createKeyExchange(name: KeyExchangeName, random: (length: number) => Uint8Array): KeyExchange {
-  if (name === 'C255') return new X25519KeyExchange(random(PRIVATE_KEY_LENGTH))
+export function createKeyExchange(
+  name: KeyExchangeName,
+  random: (length: number) => Uint8Array,
+  primitives: CryptoPrimitives = nodePrimitives
+): KeyExchange {
+  if (name === 'C255') return new X25519KeyExchange(random(PRIVATE_KEY_LENGTH), primitives)
   for (let draw = 0; draw < MAX_DRAWS; draw++) {
     const key = createP256(random(PRIVATE_KEY_LENGTH))
     if (key !== undefined) return key
@@ -44,11 +53,13 @@ export function createKeyExchange(name: KeyExchangeName, random: (length: number
  *
  * @throws RangeError if it is no private key of that exchange
  */
-export function keyExchangeFromPrivate(name: KeyExchangeName, privateKey: Uint8Array): KeyExchange {
-  if (privateKey.length !== PRIVATE_KEY_LENGTH) {
-    throw new RangeError(`a ${name} private key has ${PRIVATE_KEY_LENGTH} bytes, not ${privateKey.length}`)
-  }
-  if (name === 'C255') return new X25519KeyExchange(privateKey)
+export function keyExchangeFromPrivate(
+  name: KeyExchangeName,
+  privateKey: Uint8Array,
+  primitives: CryptoPrimitives = nodePrimitives
+): KeyExchange {
+  requireLength(`a ${name} private key`, privateKey, PRIVATE_KEY_LENGTH)
+  if (name === 'C255') return new X25519KeyExchange(privateKey, primitives)
   const key = createP256(privateKey)
   if (key === undefined) throw new RangeError('the P256 private key is out of range')
   return key
@@ -66,27 +77,26 @@ export function privateKeyOf(exchange: KeyExchange): Uint8Array {
 
 class X25519KeyExchange implements KeyExchange {
   readonly name = 'C255'
-  readonly publicValue: Uint8Array
   readonly privateKey: Uint8Array
-  readonly #key: KeyObject
+  #primitives: CryptoPrimitives
+  #key: X25519Key
 
-  constructor(privateKey: Uint8Array) {
+  constructor(privateKey: Uint8Array, primitives: CryptoPrimitives) {
     this.privateKey = Uint8Array.from(privateKey)
-    this.#key = importX25519Private(this.privateKey)
-    const jwk = createPublicKey(this.#key).export({ format: 'jwk' })
-    this.publicValue = new Uint8Array(Buffer.from(jwk.x!, 'base64url'))
+    this.#primitives = primitives
+    this.#key = primitives.x25519(this.privateKey)
   }
 
-  sharedSecret(peerPublic: Uint8Array): Uint8Array | undefined {
-    if (peerPublic.length !== PUBLIC_VALUE_LENGTH) return undefined
-    let secret: Uint8Array
-    try {
-      secret = diffieHellman({ privateKey: this.#key, publicKey: importX25519Public(peerPublic) })
-    } catch {
-      // The library refuses points of small order by itself.
-      return undefined
+  get publicValue(): Uint8Array {
+    return this.#key.publicValue
+  }
+
+  sharedSecret(peerPublic: Uint8Array, primitives = this.#primitives): Uint8Array | undefined {
+    if (primitives !== this.#primitives) {
+      this.#primitives = primitives
+      this.#key = primitives.x25519(this.privateKey)
     }
-    return isZero(secret) ? undefined : secret
+    return this.#key.sharedSecret(peerPublic)
   }
 }
 
@@ -122,42 +132,4 @@ function createP256(privateKey: Uint8Array): P256KeyExchange | undefined {
     return undefined
   }
   return new P256KeyExchange(privateKey, ecdh)
-}
-
-let lastPublic: { readonly value: Uint8Array; readonly key: KeyObject } | undefined
-
-/** A peer's value meets two keys in a row, the server config's and the ephemeral one, so the last one is remembered. */
-function importX25519Public(value: Uint8Array): KeyObject {
-  if (lastPublic !== undefined && Buffer.compare(lastPublic.value, value) === 0) return lastPublic.key
-  // JWK because importing DER takes several times as long.
-  const x = Buffer.from(value).toString('base64url')
-  const key = createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x }, format: 'jwk' })
-  lastPublic = { value: Uint8Array.from(value), key }
-  return key
-}
-
-const PKCS8_X25519_PREFIX = Buffer.from('302e020100300506032b656e04220420', 'hex')
-const unknownPublic = Buffer.alloc(32).toString('base64url')
-let jwkNeedsPublic = false
-
-/**
- * A private key from its bytes alone. A JWK also names the public half, which is only known afterwards: up to Node 24
- * that half is not looked at, and a JWK is ten times as fast as PKCS#8; later ones compare it and refuse.
- */
-function importX25519Private(privateKey: Uint8Array): KeyObject {
-  if (!jwkNeedsPublic) {
-    const d = Buffer.from(privateKey).toString('base64url')
-    try {
-      return createPrivateKey({ key: { kty: 'OKP', crv: 'X25519', d, x: unknownPublic }, format: 'jwk' })
-    } catch {
-      jwkNeedsPublic = true
-    }
-  }
-  return createPrivateKey({ key: Buffer.concat([PKCS8_X25519_PREFIX, privateKey]), format: 'der', type: 'pkcs8' })
-}
-
-function isZero(bytes: Uint8Array): boolean {
-  let bits = 0
-  for (const byte of bytes) bits |= byte
-  return bits === 0
 }

@@ -3,6 +3,8 @@
  * handles many packets in one call can stand behind the same interface.
  */
 
+import type { CryptoPrimitives } from './primitives.js'
+
 /** AEADs as the handshake names them: AES-128-GCM and ChaCha20-Poly1305. */
 export type AeadName = 'AESG' | 'CC20'
 
@@ -101,13 +103,15 @@ export interface PacketOpener {
 }
 
 /**
- * Makes sealers and openers; what an engine supplies. Keys are 16 (AESG) or 32 (CC20) bytes, IVs as long as the style
+ * Makes sealers and openers; what an engine supplies of cryptography. Keys are 16 (AESG) or 32 (CC20) bytes, IVs as long as the style
  * says (default `CLASSIC_PROTECTION`), header keys as long as keys and needed where the style has header
  * protection.
  */
 export interface AeadProvider {
   /** AEADs in order of speed on this engine: the order in which a server config advertises them. */
   readonly preference: readonly AeadName[]
+  /** What handshakes on this engine compute their keys with. */
+  readonly primitives: CryptoPrimitives
   createSealer(
     aead: AeadName,
     key: Uint8Array,

@@ -70,7 +70,7 @@ export class LevelProtection {
     this.server =
       nonce === undefined
         ? { key: serverKey, iv: serverIv }
-        : diversifyServerKey(this.aead, serverKey, serverIv, nonce)
+        : diversifyServerKey(this.aead, serverKey, serverIv, nonce, this.host.aeadProvider.primitives)
     return this.server
   }
 }

@@ -30,7 +30,7 @@ const bound = Buffer.concat([label('QUIC CETV block'), context.connectionId, con
 
 /** A block that holds `message`, encrypted as a client would. */
 function encrypted(message: Uint8Array): Uint8Array {
-  const { clientKey, clientIv } = expandKeys(context.sharedSecret, context.salt, bound, 'AESG')
+  const { clientKey, clientIv } = expandKeys(context.sharedSecret, context.salt, [bound], 'AESG')
   const batch = new PacketBatch()
   batch.buffer = Buffer.concat([message, Buffer.alloc(12)])
   batch.add(0, 0, message.length, 0)

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { hkdfSync } from 'node:crypto'
 import fc from 'fast-check'
-import { hkdf, hkdfExpand, hkdfExtract } from '../../../src/quic/crypto/hkdf.js'
+import { hkdf } from '../../../src/quic/crypto/hkdf.js'
+import { hasEngine, makeEngine, testedEngines } from '../../helpers/engines.js'
 
 const bytes = (hex: string) => Buffer.from(hex, 'hex')
 const range = (from: number, to: number) => Uint8Array.from({ length: to - from + 1 }, (_, i) => from + i)
@@ -36,10 +37,12 @@ const vectors = [
   }
 ]
 
-describe('HKDF', () => {
+describe.each(testedEngines.filter(hasEngine))('HKDF with the %s engine', (name) => {
+  const { primitives } = makeEngine(name).aeadProvider
+
   it.each(vectors)('gives the output of RFC 5869 $name', ({ ikm, salt, info, prk, okm }) => {
-    expect(hkdfExtract(salt, ikm)).toEqual(bytes(prk))
-    expect(Buffer.from(hkdf(ikm, salt, info, okm.length / 2)).toString('hex')).toBe(okm)
+    expect(new Uint8Array(primitives.hkdfExtract(salt, ikm))).toEqual(new Uint8Array(bytes(prk)))
+    expect(Buffer.from(hkdf(ikm, salt, [info], okm.length / 2, primitives)).toString('hex')).toBe(okm)
   })
 
   it('agrees with the platform for any length', () => {
@@ -47,7 +50,7 @@ describe('HKDF', () => {
     fc.assert(
       fc.property(input, input, input, fc.integer({ min: 1, max: 200 }), (ikm, salt, info, length) => {
         const expected = new Uint8Array(hkdfSync('sha256', ikm, salt, info, length))
-        expect(hkdf(ikm, salt, info, length)).toEqual(expected)
+        expect(hkdf(ikm, salt, [info], length, primitives)).toEqual(expected)
       }),
       { numRuns: 50 }
     )
@@ -56,11 +59,22 @@ describe('HKDF', () => {
   it('takes an info over 1024 bytes, which the platform refuses', () => {
     const info = new Uint8Array(4000)
     expect(() => hkdfSync('sha256', 'k', 's', info, 32)).toThrow()
-    expect(hkdf(range(1, 32), range(1, 32), info, 100)).toHaveLength(100)
+    expect(hkdf(range(1, 32), range(1, 32), [info], 100, primitives)).toHaveLength(100)
+  })
+
+  it('takes the context in parts, empty ones too', () => {
+    const input = fc.uint8Array({ maxLength: 60 })
+    fc.assert(
+      fc.property(input, input, fc.array(input, { maxLength: 16 }), fc.nat(300), (ikm, salt, parts, length) => {
+        const expected = new Uint8Array(hkdfSync('sha256', ikm, salt, Buffer.concat(parts), length))
+        expect(hkdf(ikm, salt, parts, length, primitives)).toEqual(expected)
+      }),
+      { numRuns: 50 }
+    )
   })
 
   it('refuses to give more than there is', () => {
-    expect(hkdfExpand(new Uint8Array(32), new Uint8Array(0), 8160)).toHaveLength(8160)
-    expect(() => hkdfExpand(new Uint8Array(32), new Uint8Array(0), 8161)).toThrow(RangeError)
+    expect(primitives.hkdfExpand(new Uint8Array(32), [], 8160)).toHaveLength(8160)
+    expect(() => primitives.hkdfExpand(new Uint8Array(32), [], 8161)).toThrow(RangeError)
   })
 })

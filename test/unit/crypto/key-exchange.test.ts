@@ -3,17 +3,19 @@ import { ECDH, randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { createKeyExchange, keyExchangeFromPrivate, privateKeyOf } from '../../../src/quic/crypto/key-exchange.js'
 import type { KeyExchange, KeyExchangeName } from '../../../src/quic/crypto/key-exchange.js'
+import { hasEngine, makeEngine, testedEngines } from '../../helpers/engines.js'
 
 const bytes = (hex: string) => new Uint8Array(Buffer.from(hex, 'hex'))
 const hex = (b: Uint8Array | undefined) => b && Buffer.from(b).toString('hex')
 const names: KeyExchangeName[] = ['C255', 'P256']
 
-describe('X25519', () => {
+describe.each(testedEngines.filter(hasEngine))('X25519 with the %s engine', (engine) => {
+  const { primitives } = makeEngine(engine).aeadProvider
   // RFC 7748 §6.1
   const [alice, bob] = [
     '77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a',
     '5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb'
-  ].map((key) => keyExchangeFromPrivate('C255', bytes(key))) as [KeyExchange, KeyExchange]
+  ].map((key) => keyExchangeFromPrivate('C255', bytes(key), primitives)) as [KeyExchange, KeyExchange]
 
   it('agrees with RFC 7748', () => {
     const shared = '4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742'
@@ -73,29 +75,41 @@ describe('P-256', () => {
   })
 })
 
-describe.each(names)('key exchange %s', (name) => {
+const everywhere = testedEngines.filter(hasEngine).flatMap((engine) => names.map((name) => [name, engine] as const))
+
+describe.each(everywhere)('key exchange %s with the %s engine', (name, engine) => {
+  const { primitives } = makeEngine(engine).aeadProvider
+
   it('agrees on both sides, and again from the stored private key', () => {
-    const a = createKeyExchange(name, randomBytes)
-    const b = createKeyExchange(name, randomBytes)
+    const a = createKeyExchange(name, randomBytes, primitives)
+    const b = createKeyExchange(name, randomBytes, primitives)
     const secret = a.sharedSecret(b.publicValue)
     expect(secret).toHaveLength(32)
     expect(b.sharedSecret(a.publicValue)).toEqual(secret)
-    const restored = keyExchangeFromPrivate(name, privateKeyOf(a))
+    const restored = keyExchangeFromPrivate(name, privateKeyOf(a), primitives)
     expect(restored.publicValue).toEqual(a.publicValue)
     expect(restored.sharedSecret(b.publicValue)).toEqual(secret)
   })
 
+  it('computes for whoever asks with the same key', () => {
+    const stored = createKeyExchange(name, randomBytes)
+    const peer = createKeyExchange(name, randomBytes, primitives)
+    const secret = peer.sharedSecret(stored.publicValue)
+    for (const by of [primitives, undefined, primitives]) expect(stored.sharedSecret(peer.publicValue, by)).toEqual(secret)
+  })
+
   it('depends on the injected bytes alone', () => {
     const random = (n: number) => new Uint8Array(n).fill(9)
-    expect(createKeyExchange(name, random).publicValue).toEqual(createKeyExchange(name, random).publicValue)
+    const { publicValue } = createKeyExchange(name, random, primitives)
+    expect(createKeyExchange(name, random).publicValue).toEqual(publicValue)
   })
 
   it('refuses private keys of the wrong length', () => {
-    expect(() => keyExchangeFromPrivate(name, new Uint8Array(31))).toThrow(RangeError)
+    expect(() => keyExchangeFromPrivate(name, new Uint8Array(31), primitives)).toThrow(RangeError)
   })
 
   it('never throws on what a peer sends', () => {
-    const key = createKeyExchange(name, randomBytes)
+    const key = createKeyExchange(name, randomBytes, primitives)
     const value = fc.oneof(
       fc.uint8Array({ maxLength: 80 }),
       fc.uint8Array({ minLength: 32, maxLength: 32 }),

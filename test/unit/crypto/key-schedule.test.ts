@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { deriveKeys, diversifyServerKey } from '../../../src/quic/crypto/key-schedule.js'
 import type { KeyScheduleInput, PacketKeys } from '../../../src/quic/crypto/key-schedule.js'
+import { hasEngine, makeEngine, testedEngines } from '../../helpers/engines.js'
 
 const text = (s: string) => Buffer.from(s, 'latin1')
 const hex = (b: Uint8Array) => Buffer.from(b).toString('hex')
@@ -25,50 +26,50 @@ function inHex(keys: PacketKeys): Partial<Record<keyof PacketKeys, string>> {
     clientKey: hex(keys.clientKey),
     serverKey: hex(keys.serverKey),
     clientIv: hex(keys.clientIv),
-    serverIv: hex(keys.serverIv),
-    subkeySecret: hex(keys.subkeySecret)
+    serverIv: hex(keys.serverIv)
   }
 }
 
-describe('key schedule', () => {
+describe.each(testedEngines.filter(hasEngine))('key schedule with the %s engine', (engine) => {
+  const { primitives } = makeEngine(engine).aeadProvider
+
   it('derives initial AES keys and diversifies the server one', () => {
-    const keys = deriveKeys(input)
+    const keys = deriveKeys(input, primitives)
     expect(inHex(keys)).toEqual({
       clientKey: '0c5b5cde088dcdd197bfd3f89f0ff0a6',
       serverKey: 'b2f12dd236be33bc3fbdda8590a08818',
       clientIv: '55c4dc70',
-      serverIv: '03177de9',
-      subkeySecret: 'b7a1de9cfeec1ec54a9e05545aec60947f59f65607412e7fdd02d6cc88326e2f'
+      serverIv: '03177de9'
     })
-    const server = diversifyServerKey('AESG', keys.serverKey, keys.serverIv, DIVERSIFICATION_NONCE)
+    const server = diversifyServerKey('AESG', keys.serverKey, keys.serverIv, DIVERSIFICATION_NONCE, primitives)
     expect([hex(server.key), hex(server.iv)]).toEqual(['4637f94e0b5edb54d831e6d4767074b6', 'fb85ca88'])
   })
 
   it('derives forward-secure AES keys from nonce and server nonce', () => {
-    expect(inHex(deriveKeys({ ...input, forwardSecure: true, salt: Buffer.concat([NONC, SNO]) }))).toEqual({
+    const keys = deriveKeys({ ...input, forwardSecure: true, salt: Buffer.concat([NONC, SNO]) }, primitives)
+    expect(inHex(keys)).toEqual({
       clientKey: '8f79c246b87d4112328c3980c16c6fab',
       serverKey: 'c841f2da433112774e0e24a7c3b82519',
       clientIv: 'e355381d',
-      serverIv: '5068afdc',
-      subkeySecret: 'bc546f63ea76c1b95b49a0d2f6bd49f119b5b09278d0aca2133dc744feec33d0'
+      serverIv: '5068afdc'
     })
   })
 
   it('derives initial ChaCha20 keys and diversifies the server one', () => {
-    const keys = deriveKeys({ ...input, aead: 'CC20' })
+    const keys = deriveKeys({ ...input, aead: 'CC20' }, primitives)
     expect(inHex(keys)).toMatchObject({
       clientKey: '0c5b5cde088dcdd197bfd3f89f0ff0a6b2f12dd236be33bc3fbdda8590a08818',
       serverKey: '55c4dc7003177de9b7a1de9cfeec1ec54a9e05545aec60947f59f65607412e7f',
       clientIv: 'dd02d6cc',
       serverIv: '88326e2f'
     })
-    const server = diversifyServerKey('CC20', keys.serverKey, keys.serverIv, DIVERSIFICATION_NONCE)
+    const server = diversifyServerKey('CC20', keys.serverKey, keys.serverIv, DIVERSIFICATION_NONCE, primitives)
     expect(hex(server.key)).toBe('3ab21ebdc82b1cc998f5807cf72354db654864dce67ffec118bb5f1d89d63150')
     expect(hex(server.iv)).toBe('44447583')
   })
 
   it('depends on every input', () => {
-    const seen = new Set([hex(deriveKeys(input).clientKey)])
+    const seen = new Set([hex(deriveKeys(input, primitives).clientKey)])
     const changes: Partial<KeyScheduleInput>[] = [
       { forwardSecure: true },
       { sharedSecret: new Uint8Array(32) },
@@ -78,7 +79,7 @@ describe('key schedule', () => {
       { serverConfig: text('other') },
       { leafCertificate: text('other') }
     ]
-    for (const change of changes) seen.add(hex(deriveKeys({ ...input, ...change }).clientKey))
+    for (const change of changes) seen.add(hex(deriveKeys({ ...input, ...change }, primitives).clientKey))
     expect(seen.size).toBe(changes.length + 1)
   })
 })

@@ -120,7 +120,7 @@ describe('source-address tokens', () => {
 
   it('name each reason for which they are no good', () => {
     const forged = new SecretBox(
-      hkdf(secret, new Uint8Array(0), Buffer.from('QUIC source address token key'), 16),
+      hkdf(secret, new Uint8Array(0), [Buffer.from('QUIC source address token key')], 16),
       random
     )
     const cases: [Uint8Array, string, number, number][] = []
@@ -155,7 +155,7 @@ describe('source-address tokens', () => {
   })
 
   it('are the protocol buffers that the reference makes', () => {
-    const key = hkdf(secret, new Uint8Array(0), Buffer.from('QUIC source address token key'), 16)
+    const key = hkdf(secret, new Uint8Array(0), [Buffer.from('QUIC source address token key')], 16)
     // List entry: address, time as a varint; then what was found of the path, field by field.
     const network = { ...path, servingRegion: 'eu' }
     const plaintext = new SecretBox(key, random).open(tokens.issue('192.0.2.1', 300, undefined, network))!

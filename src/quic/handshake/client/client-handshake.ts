@@ -239,7 +239,7 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
     const { aead, initialSecret: sharedSecret, clientNonce, serverNonce } = agreement
     const salt = Buffer.concat([clientNonce, serverNonce])
     const style = host.version.protection
-    const keys = deriveKeys({ ...context, style, aead, forwardSecure: false, sharedSecret, salt })
+    const keys = deriveKeys({ ...context, style, aead, forwardSecure: false, sharedSecret, salt }, host.aeadProvider.primitives)
     const initial = new LevelProtection(host, aead, keys)
     this.pending = { agreement, context, initial }
     if (host.version.traits.diversification) {
@@ -351,7 +351,7 @@ export class QuicCryptoClientHandshake implements CryptoHandshake {
 
     const salt = Buffer.concat([clientNonce, nonce.length > 0 ? nonce : serverNonce])
     const style = host.version.protection
-    const keys = deriveKeys({ ...context, style, aead, forwardSecure: true, sharedSecret, salt })
+    const keys = deriveKeys({ ...context, style, aead, forwardSecure: true, sharedSecret, salt }, host.aeadProvider.primitives)
     host.onConfigNegotiated(negotiated)
     const resetToken = shlo.get(Tag.SRST)
     if (host.version.traits.statelessReset && resetToken?.length === RESET_TOKEN_LENGTH) host.setResetToken(resetToken)

@@ -98,7 +98,8 @@ export function buildFullHello(
   if (orbit?.length !== ORBIT_LENGTH) {
     throw new QuicError(QuicErrorCode.CRYPTO_MESSAGE_PARAMETER_NOT_FOUND, 'SCFG missing OBIT')
   }
-  const keyExchange = createKeyExchange(exchange, (length) => host.helper.randomBytes(length))
+  const { primitives } = host.aeadProvider
+  const keyExchange = createKeyExchange(exchange, (length) => host.helper.randomBytes(length), primitives)
   const initialSecret = keyExchange.sharedSecret(theirPublic)
   if (initialSecret === undefined) throw invalid('Key exchange failure')
 

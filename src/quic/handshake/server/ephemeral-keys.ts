@@ -4,6 +4,7 @@
  * time"). Keys of connections that ended are out of reach once their ephemeral key is forgotten.
  */
 import { createKeyExchange, type KeyExchange, type KeyExchangeName } from '../../crypto/key-exchange.js'
+import type { CryptoPrimitives } from '../../crypto/primitives.js'
 import type { QuicHelper } from '../../types.js'
 
 /** How long a key is used, seconds. */
@@ -18,8 +19,14 @@ interface EphemeralKey {
 export class EphemeralKeys {
   private readonly keys = new Map<KeyExchangeName, EphemeralKey>()
 
-  /** @param helper its calendar and randomness */
-  constructor(private readonly helper: QuicHelper) {}
+  /**
+   * @param helper its calendar and randomness
+   * @param primitives who computes with the keys, node:crypto if missing
+   */
+  constructor(
+    private readonly helper: QuicHelper,
+    private readonly primitives?: CryptoPrimitives
+  ) {}
 
   /** The key to answer a hello with now. */
   get(name: KeyExchangeName): KeyExchange {
@@ -28,7 +35,7 @@ export class EphemeralKeys {
     const age = known === undefined ? Infinity : now - known.madeAt
     // A calendar that was set back must not keep a key alive.
     if (known !== undefined && age >= 0 && age < EPHEMERAL_KEY_SECONDS) return known.exchange
-    const exchange = createKeyExchange(name, (length) => this.helper.randomBytes(length))
+    const exchange = createKeyExchange(name, (length) => this.helper.randomBytes(length), this.primitives)
     this.keys.set(name, { exchange, madeAt: now })
     return exchange
   }

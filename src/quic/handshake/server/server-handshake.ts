@@ -8,6 +8,7 @@ import { openChannelId } from '../../crypto/channel-id.js'
 import type { KeyExchange } from '../../crypto/key-exchange.js'
 import type { KeyScheduleInput, PacketKeys } from '../../crypto/key-schedule.js'
 import { DIVERSIFICATION_NONCE_LENGTH, deriveKeys } from '../../crypto/key-schedule.js'
+import type { CryptoPrimitives } from '../../crypto/primitives.js'
 import type { CertifiedKey } from '../../crypto/proof.js'
 import type { AeadName } from '../../crypto/protection.js'
 import { QuicError, QuicErrorCode } from '../../errors.js'
@@ -177,7 +178,8 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
       connectionId: host.connectionId.bytes,
       serverConfig: config.bytes,
       leafCertificate: checked.certifiedKey.chain[0]!,
-      style: host.version.protection
+      style: host.version.protection,
+      primitives: host.aeadProvider.primitives
     })
     const shlo = this.buildServerHello(chlo, serverNonce, agreement.ephemeral.publicValue)
     writeServerConfig(shlo, this.options.config, negotiated)
@@ -261,10 +263,11 @@ function agree(
   }
   const publicValue = chlo.get(Tag.PUBS)
   if (publicValue === undefined) throw invalid('Missing public value')
-  const initialSecret = keyExchange.sharedSecret(publicValue)
+  const { primitives } = host.aeadProvider
+  const initialSecret = keyExchange.sharedSecret(publicValue, primitives)
   if (initialSecret === undefined) throw invalid('Invalid public value')
-  const ephemeral = (ephemeralKeys ?? new EphemeralKeys(host.helper)).get(keyExchange.name)
-  const forwardSecret = ephemeral.sharedSecret(publicValue)
+  const ephemeral = (ephemeralKeys ?? new EphemeralKeys(host.helper, primitives)).get(keyExchange.name)
+  const forwardSecret = ephemeral.sharedSecret(publicValue, primitives)
   if (forwardSecret === undefined) throw invalid('Invalid public value')
   return { aead, ephemeral, initialSecret, forwardSecret }
 }
@@ -298,7 +301,10 @@ function deriveBothLevels(
   chlo: HandshakeMessage,
   agreement: KeyAgreement,
   serverNonce: Uint8Array,
-  context: Pick<KeyScheduleInput, 'connectionId' | 'serverConfig' | 'leafCertificate' | 'style'>
+  {
+    primitives,
+    ...context
+  }: Pick<KeyScheduleInput, 'connectionId' | 'serverConfig' | 'leafCertificate' | 'style'> & { primitives: CryptoPrimitives }
 ): { initial: PacketKeys; forwardSecure: PacketKeys } {
   const { aead, initialSecret, forwardSecret } = agreement
   const clientNonce = chlo.require(Tag.NONC)
@@ -306,8 +312,8 @@ function deriveBothLevels(
   const initialSalt = initialSaltOf(chlo)
   const forwardSalt = Buffer.concat([clientNonce, serverNonce])
   return {
-    initial: deriveKeys({ ...common, forwardSecure: false, sharedSecret: initialSecret, salt: initialSalt }),
-    forwardSecure: deriveKeys({ ...common, forwardSecure: true, sharedSecret: forwardSecret, salt: forwardSalt })
+    initial: deriveKeys({ ...common, forwardSecure: false, sharedSecret: initialSecret, salt: initialSalt }, primitives),
+    forwardSecure: deriveKeys({ ...common, forwardSecure: true, sharedSecret: forwardSecret, salt: forwardSalt }, primitives)
   }
 }
 

@@ -2,6 +2,7 @@
  * What all handshakes of one server share, made once.
  */
 import type { CommonCertificateSets } from '../../crypto/common-certificates.js'
+import type { CryptoPrimitives } from '../../crypto/primitives.js'
 import type { ProofSource } from '../../crypto/proof.js'
 import type { QuicHelper } from '../../types.js'
 import type { QuicConfigProposal } from '../config.js'
@@ -41,6 +42,8 @@ export interface EarlyDataPolicy {
 /** What makes {@link ServerHandshakes}. */
 export interface ServerHandshakesOptions {
   readonly helper: QuicHelper
+  /** The engine's; node:crypto's if missing. */
+  readonly primitives?: CryptoPrimitives | undefined
   readonly proofSource: ProofSource
   /** Certificates that clients may have beforehand; none by default. */
   readonly commonCertificates?: CommonCertificateSets | undefined
@@ -69,10 +72,10 @@ export class ServerHandshakes {
   private readonly rejector: StatelessRejector | undefined
 
   constructor(private readonly o: ServerHandshakesOptions) {
-    const { helper, earlyData = {}, configs } = o
+    const { helper, primitives, earlyData = {}, configs } = o
     const random = (length: number): Uint8Array => helper.randomBytes(length)
     const wallSeconds = helper.wallSeconds()
-    this.tokens = new SecretSourceAddressTokens(o.tokenSecrets, random)
+    this.tokens = new SecretSourceAddressTokens(o.tokenSecrets, random, primitives)
     if ((earlyData.accept ?? 'once') === 'once') {
       this.clientNonces = earlyData.nonces ?? new ClientNonces(wallSeconds, earlyData)
     }
@@ -81,10 +84,10 @@ export class ServerHandshakes {
       proofSource: o.proofSource,
       commonCertificates: o.commonCertificates,
       tokens: this.tokens,
-      serverNonces: new ServerNonces(random),
+      serverNonces: new ServerNonces(random, undefined, primitives),
       clientNonces: this.clientNonces,
       refuseEarlyData: earlyData.accept === 'never',
-      ephemeralKeys: new EphemeralKeys(helper),
+      ephemeralKeys: new EphemeralKeys(helper, primitives),
       stats: this.stats,
       config: o.config,
       servingRegion: o.servingRegion,

@@ -4,6 +4,7 @@
  *
  * A nonce is a {@link SecretBox} over `issued u32 big-endian | random(20)`: 48 bytes.
  */
+import type { CryptoPrimitives } from '../../crypto/primitives.js'
 import { RejectReason } from '../../wire/tags.js'
 import { SecretBox } from './secret-box.js'
 import { StrikeRegister, nonceSeconds } from './strike-register.js'
@@ -20,12 +21,14 @@ export class ServerNonces {
   /**
    * @param random gives that many unpredictable bytes; also makes the key, so nonces end with the process
    * @param maxUsed nonces remembered as used; beyond that the oldest are refused (default 65,536)
+   * @param primitives who seals them, node:crypto if missing
    */
   constructor(
     private readonly random: (length: number) => Uint8Array,
-    private readonly maxUsed?: number
+    private readonly maxUsed?: number,
+    primitives?: CryptoPrimitives
   ) {
-    this.box = new SecretBox(random(16), random)
+    this.box = new SecretBox(random(16), random, primitives)
   }
 
   /** A new nonce. `wallSeconds` is the time since the UNIX epoch. */

@@ -8,6 +8,7 @@
  */
 import ipaddr from 'ipaddr.js'
 import { hkdf } from '../../crypto/hkdf.js'
+import type { CryptoPrimitives } from '../../crypto/primitives.js'
 import { ProtobufWriter, readProtobuf } from '../../wire/protobuf.js'
 import { RejectReason } from '../../wire/tags.js'
 import type { CachedNetworkParameters } from '../cached-network-parameters.js'
@@ -55,10 +56,14 @@ export class SecretSourceAddressTokens implements SourceAddressTokens {
   private lastToken: Uint8Array | undefined
   private lastPlaintext: Uint8Array | undefined
 
-  /** @param secret any unpredictable bytes; tokens of the same secret stay valid across restarts */
+  /**
+   * @param secret any unpredictable bytes; tokens of the same secret stay valid across restarts
+   * @param primitives who seals them, node:crypto if missing
+   */
   constructor(
     secret: Uint8Array | readonly Uint8Array[],
-    private readonly random: (length: number) => Uint8Array
+    private readonly random: (length: number) => Uint8Array,
+    private readonly primitives?: CryptoPrimitives
   ) {
     this.boxes = this.boxesOf(secret instanceof Uint8Array ? [secret] : secret)
   }
@@ -70,7 +75,8 @@ export class SecretSourceAddressTokens implements SourceAddressTokens {
   }
 
   private boxesOf(secrets: readonly Uint8Array[]): SecretBox[] {
-    return secrets.map((secret) => new SecretBox(hkdf(secret, new Uint8Array(0), LABEL, 16), this.random))
+    const { random, primitives } = this
+    return secrets.map((secret) => new SecretBox(hkdf(secret, new Uint8Array(0), [LABEL], 16), random, primitives))
   }
 
   issue(address: string, wallSeconds: number, previous?: Uint8Array, network?: CachedNetworkParameters): Uint8Array {

@@ -4,7 +4,7 @@
  */
 import { deriveInitialKeys, type InitialKeys } from '../../crypto/initial-keys.js'
 import { IETF_PROTECTION } from '../../crypto/protection.js'
-import { Perspective } from '../../types.js'
+import type { Perspective } from '../../types.js'
 import { ProtectedHeaderCodec } from '../protected-header.js'
 import { tagOf } from '../tags.js'
 import { ClassicFrameCodec } from './classic-frame-codec.js'
@@ -37,6 +37,5 @@ export const q050: QuicVersion = {
 
 function initialKeysOf(sender: Perspective, context: CleartextContext | undefined): InitialKeys {
   if (context === undefined) throw new TypeError(`${label} has no cleartext without a connection id`)
-  const { client, server } = deriveInitialKeys(context.connectionId.bytes)
-  return sender === Perspective.Client ? client : server
+  return deriveInitialKeys(sender, context.connectionId.bytes, context.aeadProvider.primitives)
 }

@@ -62,7 +62,8 @@ describe('the null hash', () => {
 
 describe('the cleartext of Q050', () => {
   it('has keys from the connection id', () => {
-    const { client, server } = deriveInitialKeys(connectionId.bytes)
+    const client = deriveInitialKeys(Client, connectionId.bytes)
+    const server = deriveInitialKeys(Server, connectionId.bytes)
     expect([client.key, client.iv, client.headerKey].map(text)).toEqual([
       '348cb426373281cfaec63f5b609350e7', '4b9cf5c4a378544aed414625', '609d47aa6b7fab4705068781528143f7'
     ])
@@ -93,7 +94,7 @@ describe('the cleartext of Q050', () => {
 
 describe('the key stream', () => {
   const sequence = (from: number, length: number): Uint8Array => Uint8Array.from({ length }, (_, i) => from + i)
-  const inputs = [sequence(0, 32), sequence(0x20, 88), Buffer.from('QUIC key expansion\0test', 'latin1')] as const
+  const inputs = [sequence(0, 32), sequence(0x20, 88), [Buffer.from('QUIC key expansion\0', 'latin1'), Buffer.from('test')]] as const
   const nonce = sequence(0xa0, 32)
 
   it('through Q046', () => {
@@ -109,7 +110,6 @@ describe('the key stream', () => {
     const keys = expandKeys(...inputs, 'AESG', IETF_PROTECTION)
     expect(text(keys.clientIv)).toBe('64ee439a1dcf98cac4214503')
     expect(text(keys.serverIv)).toBe('715b7eaa1e25434a030ba0c4')
-    expect(text(keys.subkeySecret)).toBe('b13ea2dc35483d8089ab496e862df466f7591aab8689a1fd3dc33e61a47cf8bd')
     expect(text(keys.clientHeaderKey)).toBe('ea8552d6af8e438cfd505a7adbf795bc')
     expect(text(keys.serverHeaderKey)).toBe('b1a7f4e66b7ea866b4405063a39035bb')
     const server = diversifyServerKey('AESG', keys.serverKey, keys.serverIv, nonce)
