@@ -38,7 +38,6 @@ export interface CubicSenderKind {
 export class CubicSender implements CongestionController {
   congestionWindow: number
   slowStartThreshold = MAX_WINDOW
-  readonly name: string
   private readonly reno: boolean
   private readonly packets: boolean
   private readonly cubic: WindowCurve
@@ -65,10 +64,13 @@ export class CubicSender implements CongestionController {
   ) {
     this.reno = kind.reno === true
     this.packets = kind.packets === true
-    this.name = `${this.reno ? 'reno' : 'cubic'}${this.packets ? '-packets' : ''}`
     this.cubic = this.packets ? new PacketCubic() : new Cubic()
     this.initialWindow = initialWindowPackets * MAX_SEGMENT_SIZE
     this.congestionWindow = this.initialWindow
+  }
+
+  get name(): string {
+    return `${this.reno ? 'reno' : 'cubic'}${this.packets ? '-packets' : ''}`
   }
 
   get inSlowStart(): boolean {
