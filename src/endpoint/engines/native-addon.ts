@@ -112,14 +112,20 @@ export interface NativeAddon {
   formatAddress(record: Int32Array, offset: number): string
 }
 
+/** What is looked for first: parts that an addon built from older sources lacks. */
+const expected = ['AeadKey', 'HeaderMask', 'X25519Key', 'GcmBox', 'UdpSocket'] as const satisfies readonly (keyof NativeAddon)[]
+
 const packageRoot = fileURLToPath(new URL('../../../', import.meta.url))
 
 /**
  * Loads what was built here, else what came with the package for this platform.
- * @throws Error if there is neither, or it does not fit this Node
+ * @throws Error if there is neither, or it does not fit this Node or these sources
  */
 export function loadAddon(): NativeAddon {
   const require = createRequire(import.meta.url)
   const load = require('node-gyp-build') as (directory: string) => NativeAddon
-  return load(packageRoot)
+  const addon = load(packageRoot)
+  const missing = expected.filter((name) => typeof addon[name] !== 'function')
+  if (missing.length > 0) throw new Error('it was built from other sources: npm run build:native builds it anew')
+  return addon
 }

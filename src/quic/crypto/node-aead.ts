@@ -4,15 +4,20 @@
  */
 import { createCipheriv, createDecipheriv, createSecretKey } from 'node:crypto'
 import type { CipherGCMTypes, KeyObject } from 'node:crypto'
-import { createNodeHeaderProtector } from './header-protection.js'
+import { createNodeHeaderProtector, type BatchHeaderProtector } from './header-protection.js'
 import { aeadKeyLength } from './key-schedule.js'
 import { nodePrimitives } from './node-primitives.js'
 import { requireLength } from './primitives.js'
-import { CLASSIC_PROTECTION, HEADER_SAMPLE_DISTANCE, maskedBits } from './protection.js'
+import {
+  CLASSIC_PROTECTION,
+  HEADER_SAMPLE_DISTANCE,
+  HEADER_SAMPLE_LENGTH,
+  MAX_BATCH_PACKETS,
+  maskedBits
+} from './protection.js'
 import type {
   AeadName,
   AeadProvider,
-  HeaderProtector,
   PacketBatch,
   PacketOpener,
   PacketSealer,
@@ -55,12 +60,12 @@ export class NodeAeadProvider implements AeadProvider {
   }
 
   /** @throws RangeError if the key (16 or 32 bytes) has the wrong length */
-  createHeaderProtector(aead: AeadName, headerKey: Uint8Array): HeaderProtector {
+  createHeaderProtector(aead: AeadName, headerKey: Uint8Array): BatchHeaderProtector {
     requireLength(`a header key for ${aead}`, headerKey, aeadKeyLength(aead))
     return createNodeHeaderProtector(aead, headerKey)
   }
 
-  private protector(aead: AeadName, style: ProtectionStyle, headerKey?: Uint8Array): HeaderProtector | undefined {
+  private protector(aead: AeadName, style: ProtectionStyle, headerKey?: Uint8Array): BatchHeaderProtector | undefined {
     return style.headerProtection ? this.createHeaderProtector(aead, headerKey ?? NO_KEY) : undefined
   }
 }
@@ -69,6 +74,8 @@ const NO_KEY = new Uint8Array(0)
 
 /** Written for each packet, and read before the next one. */
 const nonce = new Uint8Array(NONCE_LENGTH)
+/** The same for the samples of a batch. */
+const samples = new Uint8Array(MAX_BATCH_PACKETS * HEADER_SAMPLE_LENGTH)
 
 /** What both directions keep for a key. */
 class AeadKey {
@@ -86,7 +93,7 @@ class AeadKey {
     key: Uint8Array,
     iv: Uint8Array,
     style: ProtectionStyle,
-    readonly headerProtector: HeaderProtector | undefined
+    readonly headerProtector: BatchHeaderProtector | undefined
   ) {
     requireLength(`a ${aead} key`, key, aeadKeyLength(aead))
     requireLength('an IV', iv, style.ivLength)
@@ -134,21 +141,38 @@ class NodeSealer extends AeadKey implements PacketSealer {
       buffer.set(cipher.update(buffer.subarray(payloadStart, payloadEnd)), payloadStart)
       cipher.final()
       buffer.set(cipher.getAuthTag(), payloadEnd)
-      if (this.headerProtector !== undefined) this.protectHeader(batch, i, this.headerProtector)
     }
+    if (this.headerProtector !== undefined) this.protectHeaders(batch, this.headerProtector)
   }
 
-  private protectHeader(batch: PacketBatch, i: number, protector: HeaderProtector): void {
-    const buffer = batch.buffer
-    const start = batch.headerStart[i]!
-    const numberOffset = batch.packetNumberOffset[i]!
-    const numberLength = (buffer[start]! & 3) + 1
-    // What stands between packet number and payload, the nonce of some packets, is neither masked nor sampled.
-    const between = batch.payloadStart[i]! - numberOffset - numberLength
-    const mask = protector.mask(buffer, numberOffset + HEADER_SAMPLE_DISTANCE + between)
-    buffer[start]! ^= mask[0]! & maskedBits(buffer[start]!)
-    for (let n = 0; n < numberLength; n++) buffer[numberOffset + n]! ^= mask[1 + n]!
+  private protectHeaders(batch: PacketBatch, protector: BatchHeaderProtector): void {
+    const { buffer, count } = batch
+    for (let i = 0; i < count; i++) {
+      const sample = sampleOffset(batch, i)
+      for (let n = 0; n < HEADER_SAMPLE_LENGTH; n++) samples[i * HEADER_SAMPLE_LENGTH + n] = buffer[sample + n]!
+    }
+    const masks = protector.masks(samples.subarray(0, count * HEADER_SAMPLE_LENGTH))
+    for (let i = 0; i < count; i++) {
+      const at = i * HEADER_SAMPLE_LENGTH
+      const start = batch.headerStart[i]!
+      const numberOffset = batch.packetNumberOffset[i]!
+      const length = numberLength(batch, i)
+      buffer[start]! ^= masks[at]! & maskedBits(buffer[start]!)
+      for (let n = 0; n < length; n++) buffer[numberOffset + n]! ^= masks[at + 1 + n]!
+    }
   }
+}
+
+/** Bytes of packet i's number, whose header is not protected yet. */
+function numberLength(batch: PacketBatch, i: number): number {
+  return (batch.buffer[batch.headerStart[i]!]! & 3) + 1
+}
+
+function sampleOffset(batch: PacketBatch, i: number): number {
+  const numberOffset = batch.packetNumberOffset[i]!
+  // What stands between packet number and payload, the nonce of some packets, is neither masked nor sampled.
+  const between = batch.payloadStart[i]! - numberOffset - numberLength(batch, i)
+  return numberOffset + HEADER_SAMPLE_DISTANCE + between
 }
 
 class NodeOpener extends AeadKey implements PacketOpener {
