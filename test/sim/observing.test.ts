@@ -8,6 +8,7 @@ import type { QlogEvent } from '../../src/observe/qlog/qlog-events.js'
 import { qlogFrames } from '../../src/observe/qlog/qlog-frames.js'
 import { QlogObserver } from '../../src/observe/qlog/qlog-observer.js'
 import { ClientSessionCache } from '../../src/quic/handshake/client/session-cache.js'
+import { QuicErrorCode } from '../../src/quic/errors.js'
 import type { LevelKeys } from '../../src/quic/handshake/level-keys.js'
 import { combineObservers } from '../../src/quic/transport/observer.js'
 import type { ConnectionObserver, ObservedConnection, ObservedPacket, ObserveConnection } from '../../src/quic/transport/observer.js'
@@ -222,6 +223,33 @@ describe('mechanism: observing', () => {
       ])
     })
   }
+
+  scenario('nothing is told of a connection after its end, not even what the last packet acknowledged', 5, (seed) => {
+    const afterEnd: string[] = []
+    let ended = 0
+    const observe: ObserveConnection = () => {
+      let over = false
+      return {
+        onMetricsUpdated: () => {
+          if (over) afterEnd.push('metrics')
+        },
+        onPacketReceived: () => {
+          if (over) afterEnd.push('packet')
+        },
+        onClosed: () => {
+          over = true
+          ended++
+        }
+      }
+    }
+    const { world, client } = connectPair({ seed, observe, down: [new Delay(10)] })
+    client.session.start({ up: 20_000, down: 20_000, seed })
+    world.advance(35 + (seed % 20))
+    client.connection.close(QuicErrorCode.PEER_GOING_AWAY, 'enough')
+    world.advance(2_000)
+    expect(ended).toBe(2)
+    expect(afterEnd).toEqual([])
+  })
 
   scenario('a client that moves is told of', 2, (seed) => {
     const moves: string[] = []

@@ -195,11 +195,16 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, PartsOwn
       this.parts.intake.take(now, from, datagram)
       if (this.nextConnectionId !== undefined) this.beginAnew(this.nextConnectionId)
       this.parts.intake.retryUndecryptable()
-      this.observer?.onMetricsUpdated?.(now, this.parts.sentPackets)
+      this.tellMetrics(now)
     } catch (error) {
       this.closeOn(error)
     }
     this.wake()
+  }
+
+  /** Its end is the last that is heard of a connection, also where the packet that brought it acknowledged something. */
+  private tellMetrics(now: Micros): void {
+    if (this.connected) this.observer?.onMetricsUpdated?.(now, this.parts.sentPackets)
   }
 
   deliverEvents(now: Micros): void {
@@ -216,7 +221,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, PartsOwn
     this.now = now
     try {
       this.parts.timers.check(now)
-      this.observer?.onMetricsUpdated?.(now, this.parts.sentPackets)
+      this.tellMetrics(now)
     } catch (error) {
       this.closeOn(error)
     }
@@ -237,7 +242,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, PartsOwn
     // A wake from here on asks for another turn: the session may have news of what it writes now.
     this.wakeRequested = false
     const transmit = this.parts.sender.poll(now, this.peerAddress, out)
-    if (transmit !== undefined) this.observer?.onMetricsUpdated?.(now, this.parts.sentPackets)
+    if (transmit !== undefined) this.tellMetrics(now)
     return transmit
   }
 
@@ -362,6 +367,7 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, PartsOwn
 
   private closeWith(error: QuicError, fromPeer: boolean, notify: boolean): void {
     if (!this.connected) return
+    this.tellMetrics(this.now)
     this.closeError = error
     this.parts.sender.stop(notify ? error : undefined)
     this.parts.receiver.clearQueue()
