@@ -46,6 +46,11 @@ interface Entry {
   readonly network: Uint8Array | undefined
 }
 
+/** A token of ours; without entries if it does not hold what it should. */
+interface OpenedToken {
+  readonly entries: readonly Entry[] | undefined
+}
+
 /**
  * Tokens under keys that follow from secrets, so that servers which share the secrets accept each other's. New tokens
  * are made with the first; tokens of the others are still good, so that secrets can be replaced one after the other.
@@ -54,7 +59,7 @@ export class SecretSourceAddressTokens implements SourceAddressTokens {
   private boxes: readonly SecretBox[]
   /** What was opened last: one hello's token is asked about several times. The array itself is the key. */
   private lastToken: Uint8Array | undefined
-  private lastPlaintext: Uint8Array | undefined
+  private lastOpened: OpenedToken | undefined
 
   /**
    * @param secret any unpredictable bytes; tokens of the same secret stay valid across restarts
@@ -93,9 +98,9 @@ export class SecretSourceAddressTokens implements SourceAddressTokens {
   }
 
   check(token: Uint8Array, address: string, wallSeconds: number): RejectReason | undefined {
-    const plaintext = this.open(token)
-    if (plaintext === undefined) return RejectReason.SOURCE_ADDRESS_TOKEN_DECRYPTION_FAILURE
-    const entries = parseEntries(plaintext)
+    const opened = this.open(token)
+    if (opened === undefined) return RejectReason.SOURCE_ADDRESS_TOKEN_DECRYPTION_FAILURE
+    const { entries } = opened
     if (entries === undefined) return RejectReason.SOURCE_ADDRESS_TOKEN_PARSE_FAILURE
     const own = mappedAddress(address)
     let reason: RejectReason = RejectReason.SOURCE_ADDRESS_TOKEN_DIFFERENT_IP_ADDRESS_FAILURE
@@ -114,20 +119,21 @@ export class SecretSourceAddressTokens implements SourceAddressTokens {
     return network && decodeNetworkParameters(network)
   }
 
-  private entries(token: Uint8Array): Entry[] | undefined {
-    const plaintext = this.open(token)
-    return plaintext && parseEntries(plaintext)
+  private entries(token: Uint8Array): readonly Entry[] | undefined {
+    return this.open(token)?.entries
   }
 
-  private open(token: Uint8Array): Uint8Array | undefined {
-    if (token === this.lastToken) return this.lastPlaintext
+  private open(token: Uint8Array): OpenedToken | undefined {
+    if (token === this.lastToken) return this.lastOpened
     this.lastToken = token
-    this.lastPlaintext = undefined
+    this.lastOpened = undefined
     for (const box of this.boxes) {
-      this.lastPlaintext = box.open(token)
-      if (this.lastPlaintext !== undefined) break
+      const plaintext = box.open(token)
+      if (plaintext === undefined) continue
+      this.lastOpened = { entries: parseEntries(plaintext) }
+      break
     }
-    return this.lastPlaintext
+    return this.lastOpened
   }
 }
 
