@@ -13,8 +13,10 @@ import { OriginConnections } from '../client/origin-connections.js'
 import type { OriginConnection } from '../client/origin-connections.js'
 import { createVerifier } from '../client/trust.js'
 import { FileSessionCache } from '../endpoint/session-cache.js'
+import type { MtuDiscoveryMode } from '../endpoint/transport-options.js'
 import { channelIdFromFile } from '../config/channel-id-file.js'
 import { loadCommonCertificates } from '../config/common-certificates.js'
+import { mtuDiscoveryModes } from '../config/transport-values.js'
 import type { HostPort } from '../config/values.js'
 import type { HeaderList } from '../quic/spdy/header-list.js'
 import { supportedVersions } from '../quic/wire/versions/registry.js'
@@ -57,6 +59,7 @@ interface FetchFlags extends ObserveFlags, EngineFlags {
   commonCertificates?: string[]
   channelId?: string
   connectionOptions?: string[]
+  mtuDiscovery: MtuDiscoveryMode
   verbose?: boolean
 }
 
@@ -82,6 +85,11 @@ export function registerFetch(program: Command): void {
     .option('--common-certificates <path...>', 'PEM files, or directories of such, that the server has too: each is a set')
     .option('--channel-id <file>', 'prove this key (made if missing) to servers that ask who the client is')
     .option('--connection-options <tags>', 'COPT to send, such as SREJ', parseConnectionOptions)
+    .addOption(
+      new Option('--mtu-discovery <mode>', 'look for larger packets, both ways, up to 1430 (low) or 1450 bytes (high)')
+        .choices(mtuDiscoveryModes)
+        .default('high')
+    )
     .option('-v, --verbose', 'say on stderr how each connection began: version, certificate, rejections and why')
     .option('--json', 'print one line of JSON for each URL instead of the body')
     .option('--timeout <time>', 'give a request up after this time, connecting included', parseDuration)
@@ -115,7 +123,7 @@ async function fetchAll(urls: URL[], flags: FetchFlags): Promise<ExitCode> {
   const body = bodyOf(flags.data)
   if (flags.insecure === true) warn('--insecure: any certificate is accepted, so anybody can pose as the server')
   const recorder = createRecorder(flags, {}, warn)
-  const { sessionCache: file, connectionOptions } = flags
+  const { sessionCache: file, connectionOptions, mtuDiscovery } = flags
   const sessionCache = file === undefined ? undefined : new FileSessionCache(file, { onWarning: warn })
   const connections = new OriginConnections({
     sessionCache,
@@ -127,7 +135,7 @@ async function fetchAll(urls: URL[], flags: FetchFlags): Promise<ExitCode> {
     engine: engineOf(flags, warn),
     connect: flags.connect,
     connectTimeoutMs: flags.connectTimeout,
-    transport: { forceHolBlocking: flags.forceHol, connectionOptions },
+    transport: { forceHolBlocking: flags.forceHol, connectionOptions, mtuDiscovery },
     push: flags.push
   })
   let turn = Promise.resolve()

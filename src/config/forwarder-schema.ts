@@ -67,8 +67,8 @@ export const forwarderSchema = z.strictObject({
       congestion: z.enum(congestionAlgorithms).optional().describe('how fast to send to the gateway (cubic)'),
       mtuDiscovery: z
         .enum(mtuDiscoveryModes)
-        .optional()
-        .describe('look for larger packets, both ways, up to 1430 (low) or 1450 bytes (high) (off)'),
+        .default('high')
+        .describe('look for larger packets, both ways, up to 1430 (low) or 1450 bytes (high)'),
       connectionOptions: z
         .array(connectionOption)
         .max(32)

@@ -7,6 +7,9 @@ import type { QuicConnectionOptions } from '../quic/transport/connection.js'
 import { MTU_TARGET_HIGH, MTU_TARGET_LOW } from '../quic/transport/mtu-discovery.js'
 import { clientSessionDefaults, serverSessionDefaults, type SessionOptions } from '../quic/transport/session-options.js'
 
+/** Whether larger packets are looked for: up to 1430 (low) or 1450 bytes (high). */
+export type MtuDiscoveryMode = 'off' | 'low' | 'high'
+
 /** All optional. Sizes in bytes. */
 export interface TransportOptions {
   /** Receive window of one stream at first: what a stalled stream can hold. At least 16 KiB. */
@@ -27,7 +30,7 @@ export interface TransportOptions {
    * Look for larger packets than the first ones: `high` tries 1450 bytes, `low` 1430. A client's server does the same.
    * Off if missing, but a server does what its client asks for.
    */
-  mtuDiscovery?: 'off' | 'low' | 'high'
+  mtuDiscovery?: MtuDiscoveryMode
   /** COPT: connection options for this side's hello, four-character tags such as `SPSH`. */
   connectionOptions?: readonly string[]
   /** IRTT: a guess at the round-trip time, microseconds, for the peer to begin with. */
@@ -70,13 +73,18 @@ export function connectionParameters(
     congestion: o.congestion,
     maxPacketLength: o.maxPacketLength,
     connectionOptions: side === 'client' ? clientOptions(o) : undefined,
-    mtuTarget: MTU_TARGETS[o.mtuDiscovery ?? 'off']
+    mtuTarget: MTU_TARGETS[mtuDiscoveryMode(o)]
   }
 }
 
 function clientOptions(o: TransportOptions): readonly string[] | undefined {
-  if (o.mtuDiscovery === undefined || o.mtuDiscovery === 'off') return o.connectionOptions
-  return [...(o.connectionOptions ?? []), o.mtuDiscovery === 'high' ? 'MTUH' : 'MTUL']
+  const mode = mtuDiscoveryMode(o)
+  return mode === 'off' ? o.connectionOptions : [...(o.connectionOptions ?? []), mode === 'high' ? 'MTUH' : 'MTUL']
+}
+
+/** Off as well where the options name the size by its tag, which is all that a connection needs. */
+function mtuDiscoveryMode({ mtuDiscovery = 'off', connectionOptions = [] }: TransportOptions): MtuDiscoveryMode {
+  return connectionOptions.some((tag) => tag === 'MTUH' || tag === 'MTUL') ? 'off' : mtuDiscovery
 }
 
 /** What a session grants for these options: the same windows and limits that the handshake proposes. */

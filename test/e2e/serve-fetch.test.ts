@@ -11,6 +11,7 @@ import { mainFile } from '../helpers/build.js'
 import { makeCertificates, removeScratch, scratch } from '../helpers/chain.js'
 import { freeUdpPort, newestVersion, Program, quicgate, stopAll } from '../helpers/programs.js'
 import type { Finished } from '../helpers/programs.js'
+import { Recorder } from '../helpers/udp-recorder.js'
 
 const big = Buffer.alloc(5_000_000)
 for (let i = 0; i < big.length; i++) big[i] = (i * 7 + (i >> 9)) & 0xff
@@ -112,6 +113,20 @@ describe('fetch', () => {
     expect(lines).toHaveLength(150)
     expect(lines.every((line) => line.status === 200 && line.bodyLength === 13)).toBe(true)
   }, 60_000)
+
+  it.each([
+    [[], 1450],
+    [['--mtu-discovery', 'low'], 1430],
+    [['--mtu-discovery', 'off'], 1350]
+  ])('gets larger packets where the path carries them: %j', async (flags, largest) => {
+    const recorder = await Recorder.start(port)
+    const urls = [`https://localhost:${port}/big.bin`]
+    const { code, stderr } = await fetchFrom(recorder.port, urls, ...trust, '-o', join(dir, 'larger'), ...flags)
+    recorder.close()
+    expect(code, stderr).toBe(0)
+    expect(readFileSync(join(dir, 'larger')).equals(big)).toBe(true)
+    expect(Math.max(...recorder.datagrams.map(({ bytes }) => bytes.length))).toBe(largest)
+  })
 
   it('writes files', async () => {
     const out = join(dir, 'out')

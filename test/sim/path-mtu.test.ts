@@ -70,6 +70,14 @@ describe('mechanism: MTU discovery', () => {
     expect([pair.client.connection.maxPacketLength, serverOf(pair).maxPacketLength]).toEqual([1450, 1450])
   })
 
+  scenario('a size that is asked for by its tag is the one, whatever the endpoint is told', 1, (seed) => {
+    const transport = { mtuDiscovery: 'high' as const, connectionOptions: ['MTUL'] }
+    const pair = runExchanges({ seed, transport, up: narrow(1500), down: narrow(1500) }, [
+      { up: 1_000_000, down: 1_000_000, seed }
+    ])
+    expect([pair.client.connection.maxPacketLength, serverOf(pair).maxPacketLength]).toEqual([1430, 1430])
+  })
+
   scenario('without being asked, nobody looks', 1, (seed) => {
     const pair = runExchanges({ seed }, [{ up: 500_000, down: 500_000, seed }])
     expect(pair.client.largestReceived).toBe(1350)

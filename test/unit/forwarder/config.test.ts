@@ -30,11 +30,11 @@ const good = 'listen: 127.0.0.1:8080\ngateway:\n  url: https://gateway.example:4
 describe('loadForwarderConfig', () => {
   it('takes what to ask of the transport, and says what cannot be asked', () => {
     const file = join(directory, 'transport.yaml')
-    const transport = 'transport:\n  congestion: bbr\n  mtuDiscovery: high\n  connectionOptions: [TBBR, ACKD]\n'
+    const transport = 'transport:\n  congestion: bbr\n  mtuDiscovery: low\n  connectionOptions: [TBBR, ACKD]\n'
     writeFileSync(file, good + transport)
     expect(loadForwarderConfig(file, {}).transport).toEqual({
       congestion: 'bbr',
-      mtuDiscovery: 'high',
+      mtuDiscovery: 'low',
       connectionOptions: ['TBBR', 'ACKD']
     })
     const [problem] = problems(`${good}transport: { connectionOptions: [BBR] }\n`)
@@ -52,6 +52,7 @@ describe('loadForwarderConfig', () => {
       timeouts: { connect: 10_000, wait: 5_000, idle: 30_000, drain: 5_000 },
       backoff: { first: 200, longest: 30_000 },
       maxWaiting: 1024,
+      transport: { mtuDiscovery: 'high' },
       log: { level: 'info', requests: true }
     })
     expect(config.gateway.ca).toEqual([join(directory, 'certs/ca.pem')])
