@@ -61,13 +61,13 @@ const rows = [
     })
   },
   {
-    what: 'requests/s, 2 workers ÷ 1',
+    what: 'requests/s that the processes carry with a core each (by the CPU time of the busiest), 2 workers ÷ 1',
     least: { native: 1.6 },
-    value: (report, engine) => {
-      const one = report.cases.find(({ name }) => name === 'workers')
-      const side = (workers) => one?.sides.find(({ name }) => name === `${workers} (${engine})`)
-      return ratioOf(side('2 workers'), side('1 worker'), 'requests/s')
-    }
+    value: workers('requests/s with a core each')
+  },
+  {
+    what: 'requests/s on this machine, which the load and the upstream share, 2 workers ÷ 1',
+    value: workers('requests/s')
   }
 ]
 
@@ -86,6 +86,14 @@ function absolute(caseName, ours, read) {
     const one = report.cases.find(({ name }) => name === caseName)
     const side = one?.sides.find(({ name }) => name === ours(engine))
     return side === undefined ? undefined : read(side)
+  }
+}
+
+function workers(metric) {
+  return (report, engine) => {
+    const one = report.cases.find(({ name }) => name === 'workers')
+    const side = (count) => one?.sides.find(({ name }) => name === `${count} (${engine})`)
+    return ratioOf(side('2 workers'), side('1 worker'), metric)
   }
 }
 

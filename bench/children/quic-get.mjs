@@ -13,6 +13,7 @@ const bodyLength = await new Promise((resolve, reject) => {
   get(client.session, getHeaders(path), done, (bytes) => hash.update(bytes))
 })
 const total = performance.now() - started
-const { version } = client.connection
-console.log(JSON.stringify({ status: 200, version: version.label, bodyLength, sha256: hash.digest('hex'), timings: { total } }))
+const { version, stats } = client.connection
+const sha256 = hash.digest('hex')
+console.log(JSON.stringify({ status: 200, version: version.label, bodyLength, sha256, path: stats, timings: { total } }))
 await client.close()

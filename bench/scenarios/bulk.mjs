@@ -168,10 +168,15 @@ class Bulk {
       if (result.status !== 200 || (kind === 'get' && result.bodyLength !== length * MB)) {
         throw new Error(`expected status 200 and ${length * MB} bytes: ${JSON.stringify(result)}`)
       }
+      const clientMicros = result.clientMicros - startupMicros
+      const packets = packetsOf(result)
       return {
         'MB/s': length / (result.timings.total / 1000),
         'server CPU µs/MB': micros[0] / length,
-        'client CPU µs/MB': (result.clientMicros - startupMicros) / length
+        'client CPU µs/MB': clientMicros / length,
+        // Of both ends' packets, acknowledgements included: each of them is made by one and taken by the other.
+        'server CPU µs/packet': packets && micros[0] / packets,
+        'client CPU µs/packet': packets && clientMicros / packets
       }
     }
     return { measure }
@@ -188,6 +193,11 @@ class Bulk {
   async close() {
     await stop(...[...this.servers.values()].map(({ process }) => process))
   }
+}
+
+/** Packets that went either way, where the client tells of them. */
+function packetsOf({ path }) {
+  return path && path.packetsSent + path.packetsReceived
 }
 
 function writePattern(path, length) {

@@ -305,6 +305,7 @@ function describe(url: URL, response: FetchResponse, connection: OriginConnectio
     sha256,
     pushed: pushed || undefined,
     handshake: handshakeFacts(connection.session.connection),
+    path: pathFacts(connection),
     timings: {
       connect: round(connection.connectMs),
       handshake: round(connection.handshakeMs),
@@ -312,6 +313,13 @@ function describe(url: URL, response: FetchResponse, connection: OriginConnectio
       total: round(totalMs)
     }
   }
+}
+
+/** What the connection has seen of its path so far, by all its requests. */
+function pathFacts({ client: { connection } }: OriginConnection): object {
+  const { packetsSent, packetsReceived, packetsLost } = connection.stats
+  const { maxPacketLength, smoothedRtt } = connection
+  return { packetsSent, packetsReceived, packetsLost, packetLength: maxPacketLength, rtt: round(smoothedRtt / 1000) }
 }
 
 function describeFailure(url: URL, error: unknown, connection: OriginConnection | undefined): object {

@@ -36,6 +36,7 @@ export interface OriginConnectionsOptions {
 
 /** A connection, and how long it took to make. */
 export interface OriginConnection {
+  readonly client: QuicClient
   readonly session: QuicSpdyClientSession
   /** Whom failures name. */
   readonly context: FailureContext
@@ -46,7 +47,6 @@ export interface OriginConnection {
 }
 
 interface Live extends OriginConnection {
-  readonly client: QuicClient
   /** Who waits for a free stream. */
   readonly waiting: (() => void)[]
 }

@@ -66,6 +66,7 @@ interface JsonLine {
   trailers: [string, string][]
   bodyLength: number
   sha256: string
+  path: Record<string, number>
   timings: Record<string, number>
   error?: { type: string; code: string; message: string }
 }
@@ -93,6 +94,9 @@ describe('fetch', () => {
     expect(Object.keys(first!.timings)).toEqual(['connect', 'handshake', 'firstByte', 'total'])
     expect(first!.timings['total']).toBeGreaterThan(first!.timings['firstByte']!)
     expect(second).toMatchObject({ status: 200, bodyLength: 0 })
+    expect(second!.path['packetsReceived']).toBeGreaterThan(big.length / 1450)
+    expect(second!.path['packetsSent']).toBeGreaterThan(0)
+    expect(second!.path['rtt']).toBeGreaterThan(0)
   })
 
   it.each(supportedVersions.map(({ label }) => label))('speaks %s when asked to', async (version) => {
