@@ -176,7 +176,7 @@ export class PacketSender {
     this.beginPacket(start, level, segment)
     const overdue = this.sendsStopWaiting && sentPackets.stopWaitingOverdue
     if (ackDue || received.ackPending || overdue) this.addAck(now)
-    if (maySend) this.fillPacket(now, probing)
+    if (maySend) this.fillPacket(now, probing, start > 0)
     if (this.assembler.empty) return 0
     if (this.packetsWithoutFrames >= MAX_PACKETS_WITHOUT_FRAMES) this.askForAck()
     return this.finishPacket(now, probing)
@@ -235,7 +235,8 @@ export class PacketSender {
     return true
   }
 
-  private fillPacket(now: Micros, probing: boolean): void {
+  /** @param follows whether the packet is not the first of its batch, and so may be no longer than that */
+  private fillPacket(now: Micros, probing: boolean, follows: boolean): void {
     const { assembler } = this
     const { sentPackets, cryptoSend, cryptoReceiver, session } = this.parts
     if (sentPackets.probeWantsNewData && !this.wantsToSend()) sentPackets.requeueForProbe(this.parts.fates)
@@ -249,8 +250,12 @@ export class PacketSender {
     const update = cryptoReceiver.windowUpdate
     if (update > 0 && assembler.addWindowUpdate(this.traits.cryptoStreamId, update)) cryptoReceiver.onWindowUpdateSent()
     if (this.applicationData) session.writeFrames(assembler, now)
+    if (assembler.frames !== null) return
+    // Next to an ACK, or behind a shorter packet of its batch, a lost frame may lack room that it has alone: it is the probe.
+    const crowded = follows || (this.carriedAck > 0 && assembler.mayCut)
+    if (crowded && this.wantsToSend()) return
     // A probe has to be answered even when there is nothing left to say, or nothing that may be said in pieces yet.
-    if (assembler.frames === null && (probing || (!assembler.mayCut && !sentPackets.hasRetransmittable))) assembler.addPing()
+    if (probing || (!assembler.mayCut && !sentPackets.hasRetransmittable)) assembler.addPing()
   }
 
   private addCrypto(): void {
