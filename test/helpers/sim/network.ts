@@ -144,6 +144,21 @@ export class DropIf implements NetworkNode {
   }
 }
 
+/** Holds back what `which` says by `ms` milliseconds: later packets overtake it. */
+export class HoldBack implements NetworkNode {
+  private count = 0
+
+  /** @param which gets the packet's number on this node from 0 */
+  constructor(
+    private readonly which: (index: number) => boolean,
+    private readonly ms: number
+  ) {}
+
+  pass(packet: InTransit, _random: SeededRandom, emit: (packet: InTransit) => void): void {
+    emit(this.which(this.count++) ? { ...packet, at: packet.at + Math.round(this.ms * MS) } : packet)
+  }
+}
+
 /** One direction of a path. */
 export class Path {
   private readonly random: SeededRandom
