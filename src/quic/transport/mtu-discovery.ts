@@ -35,6 +35,8 @@ export class MtuDiscovery {
   /** The size before the first raise, 0 if there was none. */
   private unprobed = 0
   private secondChances = 0
+  /** The system refused more: that a larger packet arrives, which it took before, says nothing of what may go now. */
+  private ceiling = Infinity
 
   /** Looks for this size from now on; 0 for never. */
   setTarget(size: number): void {
@@ -56,7 +58,7 @@ export class MtuDiscovery {
 
   /** A packet of `size` arrived. @returns the size to send from now on */
   onPacketAcked(size: number, current: number): number {
-    if (size <= current) return current
+    if (size <= current || size > this.ceiling) return current
     this.previous = current
     if (this.unprobed === 0) this.unprobed = current
     return size
@@ -81,7 +83,9 @@ export class MtuDiscovery {
   /** The system refused a packet of this size. @returns the size to send from now on */
   onTooBig(size: number, current: number): number {
     this.target = 0
-    return size > current ? current : this.stepDown(current)
+    const next = size > current ? current : this.stepDown(current)
+    this.ceiling = Math.min(this.ceiling, size > current ? size - 1 : next)
+    return next
   }
 
   /** The path is another one: what was learned is void. @returns the size to begin with */
@@ -90,6 +94,7 @@ export class MtuDiscovery {
     this.previous = 0
     this.unprobed = 0
     this.secondChances = 0
+    this.ceiling = Infinity
     this.restart(largestSent)
     return size
   }

@@ -57,6 +57,21 @@ describe('mechanism: MTU discovery', () => {
     expect(new MtuDiscovery().onTooBig(1350, CURRENT)).toBe(1200)
   })
 
+  it('stays there when what was sent before the refusal arrives, until the path is another', () => {
+    const mtu = new MtuDiscovery()
+    mtu.onTooBig(1350, CURRENT)
+    for (const size of [1347, 1350, 1450]) expect(mtu.onPacketAcked(size, 1200)).toBe(1200)
+    mtu.onPathChanged(100, 1200)
+    expect(mtu.onPacketAcked(1350, 1200)).toBe(1350)
+  })
+
+  it('takes a smaller size than the refused probe for what it is', () => {
+    const mtu = new MtuDiscovery()
+    mtu.onTooBig(1450, CURRENT)
+    expect(mtu.onPacketAcked(1350, 1200)).toBe(1350)
+    expect(mtu.onPacketAcked(1450, CURRENT)).toBe(CURRENT)
+  })
+
   it('goes back to the size before the raise after two timeouts, then to the safe one', () => {
     const mtu = new MtuDiscovery()
     mtu.setTarget(1450)
