@@ -1,64 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { QuicClient } from '../../src/endpoint/client.js'
-import { QuicServer } from '../../src/endpoint/server.js'
-import { CaProofVerifier, StaticProofSource } from '../../src/quic/crypto/proof.js'
 import { supportedVersions } from '../../src/quic/wire/versions/registry.js'
-import type { QuicVersion } from '../../src/quic/wire/versions/version.js'
-import { recordedAuthority, recordedKey } from '../helpers/handshake-fixture.js'
-import { FullSocketEngine, VirtualClock, type FullSocketOptions } from '../helpers/sim/full-sockets.js'
-import { SeededRandom } from '../helpers/sim/seeded-random.js'
-import { SimClientSession, SimServerSession, type ExchangeOptions } from '../helpers/sim/sim-application.js'
-
-const CERTIFICATE_CASE = 'chromium56-v36-get-1k'
-
-interface Run {
-  clock: VirtualClock
-  engine: FullSocketEngine
-  elapsedMs: number
-}
-
-/** A server and clients on full sockets, each client with these exchanges, to their end. */
-async function run(
-  seed: number,
-  o: FullSocketOptions,
-  exchanges: ExchangeOptions[],
-  clients = 1,
-  versions: readonly QuicVersion[] = supportedVersions
-): Promise<Run> {
-  const random = new SeededRandom(seed)
-  const clock = new VirtualClock(random.fork())
-  const engine = new FullSocketEngine(clock, random.fork(), o)
-  const server = await QuicServer.listen({
-    host: '127.0.0.1',
-    port: 443,
-    proofSource: new StaticProofSource([recordedKey(CERTIFICATE_CASE)]),
-    engine,
-    helper: clock,
-    createSession: (connection) => new SimServerSession(connection)
-  })
-  const start = clock.now()
-  const connected: QuicClient<SimClientSession>[] = []
-  for (let i = 0; i < clients; i++) {
-    const connecting = QuicClient.connect({
-      host: '127.0.0.1',
-      port: 443,
-      serverName: 'www.example.org',
-      verifier: new CaProofVerifier({ ca: [recordedAuthority(CERTIFICATE_CASE)] }),
-      versions,
-      engine,
-      helper: clock,
-      createSession: (connection) => new SimClientSession(connection)
-    }).then((client) => connected.push(client))
-    await Promise.race([connecting, clock.run(() => connected.length > i, 30_000)])
-  }
-  for (const client of connected) for (const exchange of exchanges) client.session.start(exchange)
-  await clock.run(() => connected.every((client) => client.session.done), 300_000)
-  const elapsedMs = (clock.now() - start) / 1000
-  for (const client of connected) client.connection.disconnect(0, 'the test is over')
-  void server.close()
-  await clock.run(() => server.connectionCount === 0, 60_000).catch(() => undefined)
-  return { clock, engine, elapsedMs }
-}
+import { runOnFullSockets as run } from '../helpers/sim/full-socket-run.js'
+import type { FullSocketOptions } from '../helpers/sim/full-sockets.js'
 
 const tight: FullSocketOptions = { capacity: 20, perDatagram: 300, delay: 5_000, loss: 0 }
 

@@ -85,6 +85,8 @@ export interface FullSocketOptions {
   delay: number
   /** Share of datagrams lost on the way. */
   loss: number
+  /** Who reads comes every so many µs, and finds this many datagrams at most: the kernel throws the others away. */
+  receive?: { every: number; capacity: number }
 }
 
 /** Connects its sockets with each other. */
@@ -117,6 +119,9 @@ export class FullSocket implements DatagramSocket {
   largestQueue = 0
   private readonly queue: { to: PeerAddress; bytes: Uint8Array }[] = []
   private readonly buffer = new Uint8Array(TRANSMIT_BUFFER_SIZE)
+  private readonly arrived: { from: PeerAddress; bytes: Uint8Array }[] = []
+  /** Datagrams that found the receive buffer full. */
+  dropped = 0
   private draining = false
   private full = false
   private closed = false
@@ -151,8 +156,8 @@ export class FullSocket implements DatagramSocket {
     return !this.full
   }
 
-  kernelDrops(): undefined {
-    return undefined
+  kernelDrops(): number {
+    return this.dropped
   }
 
   private drainLater(): void {
@@ -174,8 +179,20 @@ export class FullSocket implements DatagramSocket {
   }
 
   private receive(from: PeerAddress, bytes: Uint8Array): void {
+    const { clock, o } = this.engine
+    if (this.arrived.length >= (o.receive?.capacity ?? Infinity)) {
+      this.dropped++
+      return
+    }
+    this.arrived.push({ from, bytes })
+    if (o.receive === undefined) this.read()
+    else if (this.arrived.length === 1) clock.at(clock.now() + o.receive.every, () => this.read())
+  }
+
+  private read(): void {
+    const batch = this.arrived.splice(0)
     if (this.closed) return
-    this.handler.onDatagram(from, bytes)
+    for (const { from, bytes } of batch) this.handler.onDatagram(from, bytes)
     this.handler.onBatchEnd()
   }
 

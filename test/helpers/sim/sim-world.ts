@@ -155,6 +155,8 @@ export class SimWorld {
   private readonly helper: QuicHelper
   private spoken: readonly QuicVersion[] | undefined
   private turnsAtThisTime = 0
+  /** The system refuses to send larger datagrams, and says so to who sent them (EMSGSIZE). Bytes. */
+  largestDatagram = Infinity
   /** Where the server sees datagrams come from: a translator of addresses on the way. Ports have to stay. */
   rewriteSource: (from: PeerAddress) => PeerAddress = (from) => from
 
@@ -383,7 +385,9 @@ export class SimWorld {
       endpoint.deliverEvents(this.now)
       for (let t = endpoint.pollTransmit(this.now, this.buffer); t !== undefined; ) {
         for (let at = 0; at < t.length; at += t.segmentSize) {
-          this.sendDatagram(party, t.to, this.buffer.slice(at, Math.min(at + t.segmentSize, t.length)))
+          const bytes = this.buffer.slice(at, Math.min(at + t.segmentSize, t.length))
+          if (bytes.length <= this.largestDatagram) this.sendDatagram(party, t.to, bytes)
+          else endpoint.handleTooBig(t.to, bytes.length)
         }
         this.buffer.fill(0xee)
         t = endpoint.pollTransmit(this.now, this.buffer)
