@@ -1,6 +1,8 @@
 import { describe, expect } from 'vitest'
+import type { TransportOptions } from '../../src/endpoint/transport-options.js'
 import { supportedVersions } from '../../src/quic/wire/versions/registry.js'
-import { fieldsOf, logFlights, reachIn, type FlightLog } from '../helpers/sim/flight-log.js'
+import type { QuicVersion } from '../../src/quic/wire/versions/version.js'
+import { fieldsOf, logFlights, reachIn, type FlightLog, type FlightLogs } from '../helpers/sim/flight-log.js'
 import { Delay, Duplicate, Loss, Reorder, type NetworkNode } from '../helpers/sim/network.js'
 import { connectPair, runExchanges, scenario, type ConnectedPair } from '../helpers/sim/scenario.js'
 
@@ -8,7 +10,7 @@ function bad(): NetworkNode[] {
   return [new Delay(20, 3), new Loss(0.03), new Reorder(0.1, 20), new Duplicate(0.1)]
 }
 
-/** The windows that a sender was given, as its own packets and those that reached it tell: bytes, by what they hold for. */
+/** Bytes that a sender may send, of one stream and of all together. */
 interface Windows {
   readonly stream: number
   readonly connection: number
@@ -47,6 +49,14 @@ function blockedFrames(log: FlightLog, streamId: number): number {
   return log.sent().flatMap((packet) => fieldsOf(packet, 'blocked', 'stream_id')).filter((id) => id === streamId).length
 }
 
+/** A connection on a bad path to a server of these windows, which does not read new streams until told to. */
+function unread(seed: number, version: QuicVersion, serverTransport: TransportOptions): { pair: ConnectedPair; logs: FlightLogs } {
+  const logs = logFlights()
+  const pair = connectPair({ seed, versions: [version], serverTransport, observe: logs.observe, up: bad(), down: bad() })
+  pair.serverSession().pauseNewStreams = true
+  return { pair, logs }
+}
+
 /** The ids of the client's streams so far. */
 function streamIds({ client }: ConnectedPair): number[] {
   return client.session.streams.map(({ id }) => id)
@@ -55,12 +65,8 @@ function streamIds({ client }: ConnectedPair): number[] {
 describe('mechanism: flow control', () => {
   for (const version of supportedVersions) {
     scenario(`a stream that nobody reads gets its window and not a byte more: ${version.label}`, 1, (seed) => {
-      const logs = logFlights()
-      const transport = { streamWindow: 32_000, connectionWindow: 200_000 }
-      const o = { seed, versions: [version], serverTransport: transport, observe: logs.observe }
-      const pair = connectPair({ ...o, up: bad(), down: bad() })
+      const { pair, logs } = unread(seed, version, { streamWindow: 32_000, connectionWindow: 200_000 })
       const { client, world } = pair
-      pair.serverSession().pauseNewStreams = true
       client.session.start({ up: 100_000, down: 10_000, seed })
       world.advance(3_000)
       const [stream] = pair.serverSession().streams
@@ -85,12 +91,8 @@ describe('mechanism: flow control', () => {
     })
 
     scenario(`streams together get the connection's window, and what is read of one goes to all: ${version.label}`, 1, (seed) => {
-      const logs = logFlights()
-      const transport = { streamWindow: 30_000, connectionWindow: 40_000 }
-      const o = { seed, versions: [version], serverTransport: transport, observe: logs.observe }
-      const pair = connectPair({ ...o, up: bad(), down: bad() })
+      const { pair, logs } = unread(seed, version, { streamWindow: 30_000, connectionWindow: 40_000 })
       const { client, world } = pair
-      pair.serverSession().pauseNewStreams = true
       for (let i = 0; i < 3; i++) client.session.start({ up: 35_000, down: 0, seed: seed + i })
       world.advance(3_000)
       const session = pair.serverSession()
