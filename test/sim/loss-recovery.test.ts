@@ -77,7 +77,7 @@ describe('mechanism: tail loss probes and retransmission timeouts', () => {
       })
     }
 
-    scenario(`a probe carries new data while there is any, a timeout the oldest: ${version.label}`, 2, (seed) => {
+    scenario(`a probe carries new data while there is any, a timeout the oldest: ${version.label}`, 1, (seed) => {
       const dark = { on: false }
       const rough = (): NetworkNode[] => [new Loss(0.02), new Duplicate(0.1), new Reorder(0.05, 5), new Delay(20)]
       const down = [new DropIf(() => dark.on), ...rough()]
@@ -168,7 +168,7 @@ describe('mechanism: loss detection by number, by time and at the end of a burst
       }
     })
 
-    scenario(`under loss and duplication nothing is called lost that arrived: ${version.label}`, 2, (seed) => {
+    scenario(`under loss and duplication nothing is called lost that arrived: ${version.label}`, 1, (seed) => {
       const rough = (): NetworkNode[] => [new Loss(0.08), new Bottleneck(RATE, 1e6), new Delay(20, 3), new Duplicate(0.1)]
       const { client, world, log, clientLog } = warm(seed, version, {}, rough(), rough())
       const begin = world.now
