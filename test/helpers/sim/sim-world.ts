@@ -10,6 +10,7 @@ import {
   serializeSecrets,
   tokenSecretsAt,
   type SecretsIngredients,
+  type SecretsPolicy,
   type ServerSecrets
 } from '../../../src/endpoint/server-secrets.js'
 import { configProposal, connectionParameters, type TransportOptions } from '../../../src/endpoint/transport-options.js'
@@ -23,6 +24,7 @@ import { QuicCryptoClientHandshake } from '../../../src/quic/handshake/client/cl
 import type { ClientSessionCache } from '../../../src/quic/handshake/client/session-cache.js'
 import { ServerHandshakes } from '../../../src/quic/handshake/server/server-handshakes.js'
 import type { EarlyDataPolicy } from '../../../src/quic/handshake/server/server-handshakes.js'
+import type { HandshakeHost } from '../../../src/quic/handshake/handshake.js'
 import { QuicConnection } from '../../../src/quic/transport/connection.js'
 import type { ConnectionVisitor } from '../../../src/quic/transport/connection-visitor.js'
 import { QuicDispatcher, type NewConnection } from '../../../src/quic/transport/dispatcher.js'
@@ -30,6 +32,8 @@ import type { ObserveConnection } from '../../../src/quic/transport/observer.js'
 import type { SessionConnection } from '../../../src/quic/transport/session-connection.js'
 import { TRANSMIT_BUFFER_SIZE, type QuicEndpoint } from '../../../src/quic/transport/transmit.js'
 import { Perspective, type Micros, type PeerAddress, type QuicHelper } from '../../../src/quic/types.js'
+import { HandshakeMessage } from '../../../src/quic/wire/handshake-message.js'
+import { Tag } from '../../../src/quic/wire/tags.js'
 import { supportedVersions } from '../../../src/quic/wire/versions/registry.js'
 import type { QuicVersion } from '../../../src/quic/wire/versions/version.js'
 import { recordedAuthority, recordedKey } from '../handshake-fixture.js'
@@ -57,6 +61,10 @@ export interface SimWorldOptions {
   /** The recorded RSA one, if not given. */
   certificates?: readonly CertifiedKey[]
   earlyData?: EarlyDataPolicy
+  /** When server configs and token secrets are succeeded; see {@link SimWorld.rotateSecrets}. */
+  secretsPolicy?: SecretsPolicy
+  /** Whether clients that say so are rejected without a connection (default true). */
+  statelessRejects?: boolean
   /** Where the server stands; a later one may stand elsewhere. */
   servingRegion?: () => string
   commonCertificates?: CommonCertificateSets
@@ -78,6 +86,12 @@ export interface SimClientOptions<S extends ConnectionVisitor> {
   /** µs */
   handshakeTimeout?: Micros
   sessionCache?: ClientSessionCache
+  /** The name that it looks for, the recorded certificate's if not given. */
+  serverName?: string
+  /** How far its calendar is ahead of the server's, seconds. */
+  clockAhead?: number
+  /** Changes its hellos before they leave, as an odd client might; the client itself does not know. */
+  editHello?: (chlo: HandshakeMessage) => void
   verifier?: ProofVerifier
   commonCertificates?: CommonCertificateSets
   channelIds?: ChannelIdSource
@@ -98,6 +112,21 @@ interface Arrival {
   readonly bytes: Uint8Array
   /** To a client: the port that it was sent to, where the client may no longer be. */
   readonly port: number
+}
+
+/** Lets `edit` change the hellos that leave by this host; they stay as long as they were. */
+function editing(host: HandshakeHost, edit: (chlo: HandshakeMessage) => void): HandshakeHost {
+  const send = host.sendHandshakeMessage.bind(host)
+  host.sendHandshakeMessage = (bytes) => {
+    const chlo = HandshakeMessage.parse(bytes)
+    edit(chlo)
+    if (Buffer.compare(chlo.serialize(), bytes) !== 0) {
+      chlo.delete(Tag.PAD)
+      chlo.minimumSize = bytes.length
+    }
+    send(chlo.serialize())
+  }
+  return host
 }
 
 /** One client: its connection, its session, and what passed on its path. */
@@ -154,6 +183,7 @@ export class SimWorld {
   private readonly aeadProvider = new NodeAeadProvider()
   private readonly helper: QuicHelper
   private spoken: readonly QuicVersion[] | undefined
+  private shown: readonly CertifiedKey[] | undefined
   private turnsAtThisTime = 0
   /** The system refuses to send larger datagrams, and says so to who sent them (EMSGSIZE). Bytes. */
   largestDatagram = Infinity
@@ -172,7 +202,11 @@ export class SimWorld {
   }
 
   private newSecrets(): ServerSecrets {
-    return rotateSecrets(undefined, this.wallSeconds(), defaultSecretsPolicy, this.ingredients())
+    return rotateSecrets(undefined, this.wallSeconds(), this.secretsPolicy, this.ingredients())
+  }
+
+  private get secretsPolicy(): SecretsPolicy {
+    return this.o.secretsPolicy ?? defaultSecretsPolicy
   }
 
   private ingredients(): SecretsIngredients {
@@ -184,12 +218,13 @@ export class SimWorld {
     const { configs } = this.secrets
     return new ServerHandshakes({
       helper: this.helper,
-      proofSource: new StaticProofSource(this.o.certificates ?? [certificate!.key]),
+      proofSource: new StaticProofSource(this.shown ?? this.o.certificates ?? [certificate!.key]),
       configs,
       tokenSecrets: tokenSecretsAt(this.secrets, this.wallSeconds()),
       config: configProposal('server', this.o.transport ?? {}),
       resetToken: resetTokens(this.secrets.resetSecret),
       earlyData: this.o.earlyData,
+      statelessRejects: this.o.statelessRejects,
       servingRegion: this.o.servingRegion?.(),
       commonCertificates: this.o.commonCertificates
     })
@@ -234,7 +269,7 @@ export class SimWorld {
 
   /** The server goes on with what its secrets have become by now. */
   rotateSecrets(): void {
-    this.secrets = rotateSecrets(this.secrets, this.wallSeconds(), defaultSecretsPolicy, this.ingredients())
+    this.secrets = rotateSecrets(this.secrets, this.wallSeconds(), this.secretsPolicy, this.ingredients())
     const tokenSecrets = tokenSecretsAt(this.secrets, this.wallSeconds())
     if (!this.handshakes.useSecrets(this.secrets.configs, tokenSecrets)) return
     for (const connection of this.dispatcher.connections()) connection.sendConfigUpdate()
@@ -243,6 +278,11 @@ export class SimWorld {
   /** What the server speaks from its next {@link restartServer} on. */
   speak(versions: readonly QuicVersion[]): void {
     this.spoken = versions
+  }
+
+  /** The certificates that the server has from its next {@link restartServer} on. */
+  show(certificates: readonly CertifiedKey[]): void {
+    this.shown = certificates
   }
 
   private get versions(): readonly QuicVersion[] {
@@ -259,18 +299,20 @@ export class SimWorld {
     return (this.now - START) / 1000
   }
 
-  private wallSeconds(): number {
+  /** The server's calendar, seconds since the UNIX epoch. */
+  wallSeconds(): number {
     return WALL_SECONDS_AT_START + Math.floor((this.now - START) / 1e6)
   }
 
   /** Adds a client, which begins to connect at once. */
   addClient<S extends ConnectionVisitor>(o: SimClientOptions<S>): SimClient<S> {
-    const helper = simulatedHelper(this.random.fork(), () => this.wallSeconds())
+    const { serverName = SERVER_NAME, clockAhead = 0, editHello } = o
+    const helper = simulatedHelper(this.random.fork(), () => this.wallSeconds() + clockAhead)
     const versions = o.versions ?? supportedVersions
     const transport = o.transport ?? {}
     const config = configProposal('client', transport)
     const verifier = o.verifier ?? new CaProofVerifier({ ca: [certificate!.authority] })
-    const cached = o.sessionCache?.lookup(SERVER_NAME, 443)
+    const cached = o.sessionCache?.lookup(serverName, 443)
     let session: S | undefined
     const facts = {
       perspective: Perspective.Client,
@@ -289,8 +331,8 @@ export class SimWorld {
       handshakeTimeout: o.handshakeTimeout,
       ...connectionParameters('client', transport),
       createHandshake: (host) =>
-        new QuicCryptoClientHandshake(host, {
-          serverName: SERVER_NAME,
+        new QuicCryptoClientHandshake(editHello === undefined ? host : editing(host, editHello), {
+          serverName,
           serverPort: 443,
           verifier,
           config,
