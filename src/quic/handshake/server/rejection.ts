@@ -44,8 +44,7 @@ export function buildRejection(
 
   const { certifiedKey: key, addressProven } = checked
   const chain = compressedChain(chlo.get(Tag.CCRT), chlo.get(Tag.CCS), key, secrets)
-  // What the logs say about the certificate, for clients that ask.
-  const timestamps = chlo.has(Tag.CSCT) ? key.timestamps : undefined
+  const timestamps = asksForTimestamps(chlo) ? key.timestamps : undefined
   const overhead = host.version.traits.entropy ? FRAMING_OVERHEAD_WITH_ENTROPY : FRAMING_OVERHEAD
   const budget = AMPLIFICATION * (host.currentDatagramLength - overhead) - REJECTION_OVERHEAD
   const left = addressProven ? Infinity : budget - chain.length - (timestamps?.length ?? 0)
@@ -73,8 +72,13 @@ export function rememberHello(chlo: HandshakeMessage): AcceptedHello {
     token: chlo.get(Tag.STK)?.slice(),
     cachedCertificates: chlo.get(Tag.CCRT)?.slice(),
     commonSets: chlo.get(Tag.CCS)?.slice(),
-    wantsTimestamps: chlo.has(Tag.CSCT)
+    wantsTimestamps: asksForTimestamps(chlo)
   }
+}
+
+/** Whether a client wants to know what the logs say about the certificate: by an empty CSCT (sct_supported_by_client). */
+function asksForTimestamps(chlo: HandshakeMessage): boolean {
+  return chlo.get(Tag.CSCT)?.length === 0
 }
 
 /**
