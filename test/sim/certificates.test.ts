@@ -13,7 +13,7 @@ import { supportedVersions } from '../../src/quic/wire/versions/registry.js'
 import type { QuicVersion } from '../../src/quic/wire/versions/version.js'
 import { makeAuthority, makeCertificate, type TestCertificate } from '../helpers/certificates.js'
 import { recordedKey } from '../helpers/handshake-fixture.js'
-import { EarlyWorld, rough, story } from '../helpers/sim/early-world.js'
+import { badPath, EarlyWorld, story } from '../helpers/sim/early-world.js'
 import { scenario } from '../helpers/sim/scenario.js'
 import { SeededRandom } from '../helpers/sim/seeded-random.js'
 import type { ExchangeOptions } from '../helpers/sim/sim-application.js'
@@ -25,7 +25,6 @@ const get: ExchangeOptions = { up: 0, down: 3_000, seed: 1 }
 const post: ExchangeOptions = { up: 5_000, down: 3_000, seed: 2 }
 const life = { from: '2026-01-01', to: '2036-01-01' }
 const anyone = new InsecureProofVerifier()
-const badPath = (): ClientOptions => ({ up: rough(), down: rough(), handshakeTimeout: 60_000_000 })
 const plain = (chain: readonly Uint8Array[]): Buffer[] => chain.map((der) => Buffer.from(der))
 
 let authority: TestCertificate

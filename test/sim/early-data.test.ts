@@ -4,7 +4,7 @@ import { supportedVersions, versionByLabel } from '../../src/quic/wire/versions/
 import type { QuicVersion } from '../../src/quic/wire/versions/version.js'
 import { recordedKey } from '../helpers/handshake-fixture.js'
 import { EarlyWorld, rough, story } from '../helpers/sim/early-world.js'
-import { Delay, DropIf, type InTransit, type NetworkNode } from '../helpers/sim/network.js'
+import { Delay, DropIf, Recorder, type InTransit, type NetworkNode } from '../helpers/sim/network.js'
 import { scenario } from '../helpers/sim/scenario.js'
 import { SeededRandom } from '../helpers/sim/seeded-random.js'
 import { SimClientSession, type ExchangeOptions } from '../helpers/sim/sim-application.js'
@@ -12,16 +12,6 @@ import { SimClientSession, type ExchangeOptions } from '../helpers/sim/sim-appli
 const get: ExchangeOptions = { up: 0, down: 3_000, seed: 1 }
 const post: ExchangeOptions = { up: 20_000, down: 3_000, seed: 2 }
 const DAY_MS = 86_400_000
-
-/** Keeps a copy of all that passes. */
-class Recorder implements NetworkNode {
-  readonly seen: Uint8Array[] = []
-
-  pass(packet: InTransit, _random: SeededRandom, emit: (packet: InTransit) => void): void {
-    this.seen.push(packet.bytes.slice())
-    emit(packet)
-  }
-}
 
 /** Holds the first packet back, so that others overtake it. */
 class HeldBack implements NetworkNode {

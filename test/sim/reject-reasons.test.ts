@@ -11,7 +11,7 @@ import { MessageTag, Tag, rejectReasonName } from '../../src/quic/wire/tags.js'
 import { supportedVersions } from '../../src/quic/wire/versions/registry.js'
 import type { QuicVersion } from '../../src/quic/wire/versions/version.js'
 import { makeCertificate } from '../helpers/certificates.js'
-import { EarlyWorld, rough } from '../helpers/sim/early-world.js'
+import { badPath, EarlyWorld } from '../helpers/sim/early-world.js'
 import { Delay, DropIf } from '../helpers/sim/network.js'
 import { scenario } from '../helpers/sim/scenario.js'
 import { SimClientSession, type ExchangeOptions } from '../helpers/sim/sim-application.js'
@@ -23,7 +23,6 @@ type ClientOptions = NonNullable<Parameters<EarlyWorld['exchange']>[1]>
 const get: ExchangeOptions = { up: 0, down: 2_000, seed: 1 }
 const post: ExchangeOptions = { up: 4_000, down: 2_000, seed: 2 }
 const verifier = new InsecureProofVerifier()
-const badPath = (): ClientOptions => ({ up: rough(), down: rough(), handshakeTimeout: 60_000_000 })
 
 let renewed: CertifiedKey
 

@@ -7,10 +7,9 @@ import type { EarlyDataPolicy } from '../../src/quic/handshake/server/server-han
 import { HandshakeMessage } from '../../src/quic/wire/handshake-message.js'
 import { MessageTag, Tag, rejectReasonName, tagName } from '../../src/quic/wire/tags.js'
 import { supportedVersions } from '../../src/quic/wire/versions/registry.js'
-import { EarlyWorld, rough } from '../helpers/sim/early-world.js'
-import { Delay, type InTransit, type NetworkNode } from '../helpers/sim/network.js'
+import { badPath, EarlyWorld } from '../helpers/sim/early-world.js'
+import { Delay, Recorder } from '../helpers/sim/network.js'
 import { scenario } from '../helpers/sim/scenario.js'
-import type { SeededRandom } from '../helpers/sim/seeded-random.js'
 import type { ExchangeOptions } from '../helpers/sim/sim-application.js'
 
 type Client = ReturnType<EarlyWorld['exchange']>
@@ -18,18 +17,7 @@ type ClientOptions = NonNullable<Parameters<EarlyWorld['exchange']>[1]>
 
 const get: ExchangeOptions = { up: 0, down: 2_000, seed: 1 }
 const post: ExchangeOptions = { up: 4_000, down: 2_000, seed: 2 }
-const badPath = (): ClientOptions => ({ up: rough(), down: rough(), handshakeTimeout: 60_000_000 })
 const early = supportedVersions.filter(({ traits }) => traits.diversification)
-
-/** Keeps a copy of all that passes. */
-class Recorder implements NetworkNode {
-  readonly seen: Uint8Array[] = []
-
-  pass(packet: InTransit, _random: SeededRandom, emit: (packet: InTransit) => void): void {
-    this.seen.push(packet.bytes.slice())
-    emit(packet)
-  }
-}
 
 /** A connection whose packets somebody recorded. */
 interface Recorded {
@@ -185,6 +173,23 @@ describe('mechanism: server nonces', () => {
       world.world.restartServer('kept')
       expect(story(world.exchange(post, badPath()))).toEqual(['none', ['SERVER_NONCE_DECRYPTION_FAILURE']])
       expect(world.requests).toBe(2)
+    })
+  }
+})
+
+describe('mechanism: source-address tokens', () => {
+  for (const version of supportedVersions) {
+    scenario(`${version.label}: last for a day after the last connection, in which the server hello brought another`, 1, (seed) => {
+      const world = new EarlyWorld(seed, [version])
+      const after = (hours: number): ReturnType<typeof story> => {
+        world.world.advance(hours * 3_600_000)
+        return story(world.exchange(post, badPath()))
+      }
+      world.exchange(get)
+      const good = version.traits.diversification ? ['accepted', []] : ['rejected', ['SERVER_NONCE_REQUIRED_FAILURE']]
+      expect([after(20), after(20)]).toEqual([good, good])
+      expect(after(25)).toEqual(['rejected', ['SOURCE_ADDRESS_TOKEN_EXPIRED_FAILURE']])
+      expect(after(1)).toEqual(good)
     })
   }
 })

@@ -70,6 +70,11 @@ export function rough(): NetworkNode[] {
   return [new Delay(20, 5), new Loss(0.1), new Reorder(0.2, 40), new Duplicate(0.1)]
 }
 
+/** Such a path both ways, and time enough for a handshake on it. */
+export function badPath(): Partial<SimClientOptions<SimClientSession>> {
+  return { up: rough(), down: rough(), handshakeTimeout: 60_000_000 }
+}
+
 /** What a client's handshake came to. */
 export function story(client: SimClient<SimClientSession>): unknown {
   const { helloCount, earlyData, rejections } = client.connection.describeHandshake()

@@ -159,6 +159,16 @@ export class HoldBack implements NetworkNode {
   }
 }
 
+/** Keeps a copy of all that passes. */
+export class Recorder implements NetworkNode {
+  readonly seen: Uint8Array[] = []
+
+  pass(packet: InTransit, _random: SeededRandom, emit: (packet: InTransit) => void): void {
+    this.seen.push(packet.bytes.slice())
+    emit(packet)
+  }
+}
+
 /** One direction of a path. */
 export class Path {
   private readonly random: SeededRandom
