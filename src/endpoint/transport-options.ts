@@ -33,9 +33,9 @@ export interface TransportOptions {
   mtuDiscovery?: MtuDiscoveryMode
   /** COPT: connection options for this side's hello, four-character tags such as `SPSH`. */
   connectionOptions?: readonly string[]
-  /** IRTT: a guess at the round-trip time, microseconds, for the peer to begin with. */
+  /** IRTT: a guess at the round-trip time, microseconds, for both sides to begin with; the peer's wins here. */
   initialRtt?: number
-  /** SRBF: the size of the socket's receive buffer, bytes, for the peer to know. */
+  /** SRBF: the size of the socket's receive buffer, bytes, for the peer to know. It changes nothing, as in the reference. */
   socketReceiveBuffer?: number
   /** TCID (clients): the server leaves the connection id out of its packets, where the version lets it. */
   omitConnectionId?: boolean
@@ -68,11 +68,12 @@ const MTU_TARGETS = { off: undefined, low: MTU_TARGET_LOW, high: MTU_TARGET_HIGH
 export function connectionParameters(
   side: 'client' | 'server',
   o: TransportOptions
-): Pick<QuicConnectionOptions, 'congestion' | 'maxPacketLength' | 'connectionOptions' | 'mtuTarget'> {
+): Pick<QuicConnectionOptions, 'congestion' | 'maxPacketLength' | 'connectionOptions' | 'initialRtt' | 'mtuTarget'> {
   return {
     congestion: o.congestion,
     maxPacketLength: o.maxPacketLength,
     connectionOptions: side === 'client' ? clientOptions(o) : undefined,
+    initialRtt: o.initialRtt,
     mtuTarget: MTU_TARGETS[mtuDiscoveryMode(o)]
   }
 }

@@ -12,8 +12,6 @@ export const MIN_FLOW_CONTROL_WINDOW = 16 * 1024
 
 /** Streams a peer may open if its hello says nothing. */
 const DEFAULT_MAX_STREAMS = 100
-const MIN_INITIAL_RTT: Micros = 10_000
-const MAX_INITIAL_RTT: Micros = 15_000_000
 
 /** One side's proposal. The same object may serve any number of connections. */
 export interface QuicConfigProposal {
@@ -31,9 +29,9 @@ export interface QuicConfigProposal {
   readonly connectionWindow: number
   /** COPT: four-character tags. */
   readonly connectionOptions?: readonly string[]
-  /** IRTT: a guess at the round-trip time, in microseconds, for the peer to begin with. */
+  /** IRTT: a guess at the round-trip time, in microseconds, for both sides to begin with; 0 says nothing. */
   readonly initialRtt?: Micros | undefined
-  /** SRBF: the size of the socket's receive buffer, bytes: what the peer had better not have in flight. */
+  /** SRBF: the size of the socket's receive buffer, bytes. Told to the peer, which does nothing with it. */
   readonly socketReceiveBuffer?: number | undefined
   /** TCID 0: the peer shall leave the connection id out of its packets. */
   readonly omitConnectionId?: boolean | undefined
@@ -124,14 +122,13 @@ function processPeerConfig(hello: HandshakeMessage, own: QuicConfigProposal, fro
   const silentClose = negotiate(hello, Tag.SCLS, own.silentClose ? 1 : 0, 0, fromServer) > 0
   const streams = own.maxStreamsPerConnection
   const maxStreams = negotiate(hello, Tag.MSPC, streams, Math.min(DEFAULT_MAX_STREAMS, streams), fromServer)
-  const initialRtt = hello.uint32(Tag.IRTT)
   return {
     idleTimeoutSeconds,
     silentClose,
     maxStreamsPerConnection: maxStreams,
     peerMaxIncomingStreams: hello.uint32(Tag.MIDS),
     omitConnectionId: hello.uint32(Tag.TCID) === 0,
-    initialRtt: initialRtt === undefined ? undefined : Math.min(MAX_INITIAL_RTT, Math.max(MIN_INITIAL_RTT, initialRtt)),
+    initialRtt: hello.uint32(Tag.IRTT),
     peerSocketReceiveBuffer: hello.uint32(Tag.SRBF),
     disableMigration: hello.has(Tag.NCMR),
     peerStreamWindow: window(hello, Tag.SFCW),

@@ -17,9 +17,9 @@ export interface NegotiatedConfig {
   peerStreamWindow: number
   /** The peer's CFCW: how much this side may send on the connection at first, bytes. */
   peerConnectionWindow: number
-  /** The peer's IRTT in microseconds, clamped; undefined if it sent none. */
+  /** The peer's IRTT in microseconds; undefined if it sent none. */
   initialRtt: number | undefined
-  /** The peer's SRBF: the size of its socket's receive buffer, bytes; undefined if it sent none. */
+  /** The peer's SRBF: the size of its socket's receive buffer, bytes; undefined if it sent none. Nothing depends on it. */
   peerSocketReceiveBuffer?: number | undefined
   /** Whether the peer must not be followed to, or left for, another address (NCMR). */
   disableMigration?: boolean

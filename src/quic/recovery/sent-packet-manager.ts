@@ -42,7 +42,7 @@ export interface SentPacketManagerOptions {
   framePool: SentFramePool
   /** Default `cubic`. */
   congestion?: CongestionAlgorithm
-  /** Assumed until the first sample, µs (default 100 ms). */
+  /** Own IRTT: assumed until the first sample, or until the peer's hello says otherwise, µs (default 100 ms). */
   initialRtt?: Micros
   /** First congestion window in segments of 1460 bytes (default 32). */
   initialWindowPackets?: number
@@ -95,7 +95,8 @@ export class SentPacketManager {
   constructor(private readonly options: SentPacketManagerOptions) {
     this.perspective = options.perspective
     this.map = new SentPacketMap(options.framePool)
-    this.rtt = new RttStats(options.initialRtt)
+    this.rtt = new RttStats()
+    this.assumeRtt(options.initialRtt)
     this.controller = this.makeController(options.congestion ?? 'cubic')
     this.pacer = new Pacer(this.controller, options.pacing ?? true)
     this.timer = new RetransmissionTimer(this.rtt, this.map, this.loss)
@@ -294,7 +295,7 @@ export class SentPacketManager {
 
   /** Takes from the peer's hello what concerns recovery: IRTT and connection options. */
   onConfigNegotiated(config: NegotiatedConfig): void {
-    if (config.initialRtt !== undefined) this.rtt.setInitial(config.initialRtt)
+    this.assumeRtt(config.initialRtt)
     const received = config.connectionOptions
     const kind = requestedController(received)
     if (kind !== undefined) {
@@ -354,6 +355,11 @@ export class SentPacketManager {
     this.timer.reset()
     this.rtt.reset()
     this.controller.onPathChanged()
+  }
+
+  /** An IRTT; 0 says as little as none. */
+  private assumeRtt(initial: Micros | undefined): void {
+    if (initial !== undefined && initial > 0) this.rtt.setInitial(initial)
   }
 
   private makeController(kind: ControllerKind): CongestionController {

@@ -72,6 +72,7 @@ export class ConnectionParts {
       framePool,
       congestion: o.congestion,
       sentOptions: o.connectionOptions,
+      initialRtt: o.initialRtt,
       random: () => o.helper.randomBytes(1)[0]!,
       onPacketLost: o.observer?.onPacketLost && ((packetNumber) => o.observer!.onPacketLost!(owner.now, packetNumber))
     })

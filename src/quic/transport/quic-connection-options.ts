@@ -46,6 +46,8 @@ export interface QuicConnectionOptions {
   congestion?: CongestionAlgorithm
   /** Client: the connection options in its hello, which hold for itself as well. */
   connectionOptions?: readonly string[]
+  /** IRTT in its own hello, µs: what it assumes itself, until the peer's hello or a sample says otherwise. */
+  initialRtt?: Micros | undefined
   /** Look for a larger path MTU, up to this UDP payload in bytes, whether or not the client asks for it. */
   mtuTarget?: number
 }

@@ -321,6 +321,19 @@ describe('mechanism: tail loss probes and retransmission timeouts', () => {
   })
 })
 
+const hello = {
+  idleTimeoutSeconds: 30,
+  silentClose: true,
+  maxStreamsPerConnection: 100,
+  peerMaxIncomingStreams: undefined,
+  peerStreamWindow: 16_384,
+  peerConnectionWindow: 16_384,
+  initialRtt: 20 * MS,
+  omitConnectionId: false,
+  connectionOptions: ['IW10', 'NTLP'],
+  forceHolBlocking: false
+}
+
 describe('what the connection tells the manager', () => {
   it('abandons unencrypted packets without calling them lost', () => {
     const f = new RecoveryFixture()
@@ -336,28 +349,29 @@ describe('what the connection tells the manager', () => {
   })
 
   it('takes the initial round trip and window from the hello, the window only as a server', () => {
-    const config = {
-      idleTimeoutSeconds: 30,
-      silentClose: true,
-      maxStreamsPerConnection: 100,
-      peerMaxIncomingStreams: undefined,
-      peerStreamWindow: 16_384,
-      peerConnectionWindow: 16_384,
-      initialRtt: 20 * MS,
-      omitConnectionId: false,
-      connectionOptions: ['IW10', 'NTLP'],
-      forceHolBlocking: false
-    }
     const server = new RecoveryFixture()
-    server.manager.onConfigNegotiated(config)
+    server.manager.onConfigNegotiated(hello)
     expect(server.manager.rtt.initial).toBe(20 * MS)
     expect(server.manager.congestionWindow).toBe(10 * 1460)
     server.send()
     server.timeout()
     expect(server.manager.consecutiveRtoCount).toBe(1)
     const client = new RecoveryFixture({ perspective: 0 })
-    client.manager.onConfigNegotiated(config)
+    client.manager.onConfigNegotiated(hello)
     expect(client.manager.congestionWindow).toBe(32 * 1460)
+  })
+
+  it.each([
+    ['the other side says what to assume', 20, 70, 20],
+    ['or else this side', undefined, 70, 70],
+    ['which 0 does not', 0, 70, 70],
+    ['nor does it on this side', undefined, 0, 100],
+    ['nobody has so short a path', 1, 70, 10],
+    ['nobody has so long a path', undefined, 4e6, 15_000]
+  ])('%s (IRTT)', (_rule, received, own, expected) => {
+    const f = new RecoveryFixture({ initialRtt: own * MS })
+    f.manager.onConfigNegotiated({ ...hello, initialRtt: received && received * MS })
+    expect(f.manager.rtt.initial).toBe(expected * MS)
   })
 
   it('begins again on another path', () => {
