@@ -1,8 +1,11 @@
 /**
  * Rules of HTTP on the headers stream, on whole connections: limits, lengths, trailers, PRIORITY and SETTINGS.
  */
-import { describe, expect } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import type { RequestFailure } from '../../src/client/failure.js'
+import { exchange, type ResponseSink } from '../../src/client/fetch-exchange.js'
 import { acceptingPush } from '../../src/client/hooked-client-session.js'
+import type { OriginConnection } from '../../src/client/origin-connections.js'
 import { sessionOptions, type TransportOptions } from '../../src/endpoint/transport-options.js'
 import { quicErrorName, QuicRstStreamErrorCode } from '../../src/quic/errors.js'
 import { FIELD_OVERHEAD, type HeaderList } from '../../src/quic/spdy/header-list.js'
@@ -231,6 +234,44 @@ describe('mechanism: content-length mismatch', () => {
         ])
       }
       expect(streams[3]!.log).toContain('stop')
+    })
+
+    it(`${version.label}: of a response fails the request, and resets what is longer`, async () => {
+      const met = new Met(version.number, version)
+      met.server.prepare = (stream) => {
+        stream.answer = (s) => {
+          const [announced, sent] = s.headers!.at(-1)![1].split(' ')
+          s.writeHeaders([...RESPONSE, ['content-length', announced!]], false)
+          s.write(new Uint8Array(Number(sent)), true)
+        }
+      }
+      const cases = ['4000 4000', '4000 3999', '4000 4001', '4000 300000', '0 1']
+      const taken: number[] = []
+      const outcomes = cases.map((what, i) => {
+        taken[i] = 0
+        const sink: ResponseSink = {
+          ready: true,
+          onReady: () => {},
+          headers: () => {},
+          trailers: () => {},
+          write: (piece) => (taken[i]! += piece.length)
+        }
+        const context = { target: 'nowhere', serverName: 'www.example.org', timeoutMs: 0 }
+        const connection: OriginConnection = { session: met.session, context, connectMs: 0, handshakeMs: undefined }
+        const request = { headers: [...REQUEST, ['x-case', what]] satisfies HeaderList, body: undefined }
+        return exchange(connection, request, sink, { sha256: false }).then(
+          ({ bodyLength }) => bodyLength,
+          (error: RequestFailure) => error.message
+        )
+      })
+      met.world.run(() => met.server.made.size === cases.length && met.session.openStreamCount === 0, 60_000)
+      met.world.advance(2_000)
+      const told = await Promise.all(outcomes)
+      expect(told[0]).toBe(4_000)
+      for (const outcome of told.slice(1)) expect(outcome).toMatch(/content-length is \d+, but \d+ bytes came/)
+      for (const [i, most] of [4_000, 3_999, 4_000, 4_000, 0].entries()) expect(taken[i]).toBeLessThanOrEqual(most)
+      const reset = [...met.server.made.values()].find(({ headers }) => headers!.at(-1)![1] === '4000 300000')
+      expect(reset!.log).toContain(`reset ${QuicRstStreamErrorCode.BAD_APPLICATION_PAYLOAD}`)
     })
   }
 })
