@@ -72,7 +72,7 @@ export interface ExchangeOptions {
  * {@link PromiseBrokenError} before anything was sent or given to the sink: then it may be run again.
  */
 export function exchange(
-  connection: OriginConnection,
+  connection: Pick<OriginConnection, 'session' | 'context'>,
   request: FetchRequest,
   sink: ResponseSink,
   options: ExchangeOptions
@@ -98,7 +98,7 @@ class FetchExchange implements RequestStreamHandler {
   private pushed = false
 
   constructor(
-    private readonly connection: OriginConnection,
+    private readonly connection: Pick<OriginConnection, 'session' | 'context'>,
     private readonly request: FetchRequest,
     private readonly sink: ResponseSink,
     private readonly options: ExchangeOptions,

@@ -5,7 +5,6 @@ import { describe, expect, it } from 'vitest'
 import type { RequestFailure } from '../../src/client/failure.js'
 import { exchange, type ResponseSink } from '../../src/client/fetch-exchange.js'
 import { acceptingPush } from '../../src/client/hooked-client-session.js'
-import type { OriginConnection } from '../../src/client/origin-connections.js'
 import { sessionOptions, type TransportOptions } from '../../src/endpoint/transport-options.js'
 import { quicErrorName, QuicRstStreamErrorCode } from '../../src/quic/errors.js'
 import { FIELD_OVERHEAD, type HeaderList } from '../../src/quic/spdy/header-list.js'
@@ -257,7 +256,7 @@ describe('mechanism: content-length mismatch', () => {
           write: (piece) => (taken[i]! += piece.length)
         }
         const context = { target: 'nowhere', serverName: 'www.example.org', timeoutMs: 0 }
-        const connection: OriginConnection = { session: met.session, context, connectMs: 0, handshakeMs: undefined }
+        const connection = { session: met.session, context }
         const request = { headers: [...REQUEST, ['x-case', what]] satisfies HeaderList, body: undefined }
         return exchange(connection, request, sink, { sha256: false }).then(
           ({ bodyLength }) => bodyLength,
