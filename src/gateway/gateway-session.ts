@@ -15,8 +15,7 @@ export class GatewaySession extends QuicSpdyServerSession {
   readonly facts: ConnectionFacts
   private neighbour: Neighbour | undefined
   private neighbourAt: PeerAddress | undefined
-  /** What was pushed to this client. */
-  readonly pushHistory = new PushHistory()
+  private pushed: PushHistory | undefined
   /** Empty if the client proved none; undefined before anybody asked. */
   private knownChannelId: string | undefined
 
@@ -31,23 +30,16 @@ export class GatewaySession extends QuicSpdyServerSession {
     stopping: () => boolean
   ) {
     super(connection, options)
-    const here = (): Neighbour => this.peer()
-    this.facts = {
-      get peer() {
-        return here()
-      },
-      get version() {
-        return connection.version.label
-      },
-      connectionId: connection.connectionId.toString(),
-      channelId: () => this.channelIdName(),
-      rtt: () => connection.smoothedRtt / 1000,
-      stopping
-    }
+    this.facts = new SessionFacts(this, connection, stopping)
+  }
+
+  /** What was pushed to this client. */
+  get pushHistory(): PushHistory {
+    return (this.pushed ??= new PushHistory())
   }
 
   /** Made anew when the client has moved: the connection then has another address, not the same one changed. */
-  private peer(): Neighbour {
+  get peer(): Neighbour {
     const { peerAddress } = this.connection
     if (this.neighbour === undefined || this.neighbourAt !== peerAddress) {
       this.neighbourAt = peerAddress
@@ -56,8 +48,11 @@ export class GatewaySession extends QuicSpdyServerSession {
     return this.neighbour
   }
 
-  /** There are no requests before the hello has been accepted, so what it proved is known when the first one asks. */
-  private channelIdName(): string | undefined {
+  /**
+   * The name of the Channel ID that the client proved. There are no requests before the hello has been accepted, so what it
+   * proved is known when the first one asks.
+   */
+  get channelIdName(): string | undefined {
     if (this.knownChannelId === undefined) {
       const { channelId } = this
       this.knownChannelId = channelId === undefined ? '' : channelIdName(channelId)
@@ -72,5 +67,34 @@ export class GatewaySession extends QuicSpdyServerSession {
   protected override onApplicationError(stream: QuicStream, error: unknown): void {
     super.onApplicationError(stream, error)
     this.context.onInternalError(error instanceof Error ? error : new Error(String(error)))
+  }
+}
+
+/** The facts of one session: what may change is looked up when somebody asks. */
+class SessionFacts implements ConnectionFacts {
+  readonly connectionId: string
+
+  constructor(
+    private readonly session: GatewaySession,
+    private readonly connection: SessionConnection,
+    readonly stopping: () => boolean
+  ) {
+    this.connectionId = connection.connectionId.toString()
+  }
+
+  get peer(): Neighbour {
+    return this.session.peer
+  }
+
+  get version(): string {
+    return this.connection.version.label
+  }
+
+  channelId(): string | undefined {
+    return this.session.channelIdName
+  }
+
+  rtt(): number {
+    return this.connection.smoothedRtt / 1000
   }
 }
