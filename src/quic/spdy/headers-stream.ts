@@ -76,7 +76,7 @@ export class QuicHeadersStream extends QuicStream implements Http2FrameVisitor, 
     this.decoder = new HpackDecoder({ maxHeaderListSize })
     this.parser = new Http2FrameParser(this, perspective)
     if (!this.isClient && session.connection.version.traits.priorityFrames) {
-      this.onPriority = (streamId, priority) => visitor.onPriority(streamId, priority)
+      this.onPriority = this.tellPriority
     }
   }
 
@@ -112,11 +112,17 @@ export class QuicHeadersStream extends QuicStream implements Http2FrameVisitor, 
     this.encoder.setMaxTableSize(0)
   }
 
+  override releaseMemory(): void {
+    super.releaseMemory()
+    this.encoder.releaseMemory()
+    this.parser.releaseMemory()
+  }
+
   // ---- forced head-of-line blocking ----
 
   /** Takes DATA frames from now on. The window grows: it is not what is to hold streams up (quic_spdy_session.cc). */
   allowData(): void {
-    this.onData = (streamId, data, fin) => this.visitor.onCarriedData(streamId, data, fin)
+    this.onData = this.tellData
     this.flowController.enableAutoTune()
   }
 
@@ -136,6 +142,16 @@ export class QuicHeadersStream extends QuicStream implements Http2FrameVisitor, 
   }
 
   // ---- what the parser finds ----
+
+  // These two become methods of a stream that allows them: no closures, since every connection has such a stream.
+
+  private tellData(streamId: number, data: Uint8Array, fin: boolean): void {
+    this.visitor.onCarriedData(streamId, data, fin)
+  }
+
+  private tellPriority(streamId: number, priority: number): void {
+    this.visitor.onPriority(streamId, priority)
+  }
 
   /** Every block has to be decoded in its turn, also those of streams that are closed: the decoder's table needs it. */
   protected override onReadable(): void {

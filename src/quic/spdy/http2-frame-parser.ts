@@ -80,6 +80,11 @@ export class Http2FrameParser {
     return this.headerLength === 0 && this.blockStreamId === 0
   }
 
+  /** Frees what holds pieces of a frame's header, if there are none. */
+  releaseMemory(): void {
+    if (this.headerLength === 0) this.header = undefined
+  }
+
   /**
    * Takes the next bytes of the stream and calls the visitor for what they complete.
    * @throws QuicError `QUIC_INVALID_HEADERS_STREAM_DATA` for a frame that is malformed or not allowed

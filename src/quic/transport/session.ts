@@ -26,6 +26,9 @@ import { StreamUnavailableError, type StreamUnavailableCode } from './streams/st
 
 export { clientSessionDefaults, serverSessionDefaults, type SessionOptions } from './session-options.js'
 
+/** The streams of all sessions that have none: most connections are idle. Nobody writes into it. */
+const NO_STREAMS = new Map<number, QuicStream>()
+
 /** The session of one connection. Its connection calls it through `ConnectionVisitor`. */
 export abstract class QuicSession extends SessionEvents implements ConnectionVisitor, StreamSession<QuicStreamCore> {
   readonly highWaterMark: number
@@ -34,7 +37,7 @@ export abstract class QuicSession extends SessionEvents implements ConnectionVis
   /** The stream that exists from the start and never ends, if the session has one. */
   protected staticStream: QuicStream | undefined
 
-  private readonly openStreams = new Map<number, QuicStream>()
+  private openStreams = NO_STREAMS
   protected readonly closedStreams: ClosedStreams
   protected readonly sendQueue: SendQueue<QuicStreamCore>
   private peerStreamWindow = MINIMUM_FLOW_CONTROL_WINDOW
@@ -154,6 +157,7 @@ export abstract class QuicSession extends SessionEvents implements ConnectionVis
 
   /** Adds a stream that was just made. */
   protected activate(stream: QuicStream): void {
+    if (this.openStreams === NO_STREAMS) this.openStreams = new Map()
     this.openStreams.set(stream.id, stream)
     this.ids.count(stream.id, 1)
   }
@@ -324,6 +328,9 @@ export abstract class QuicSession extends SessionEvents implements ConnectionVis
 
   releaseMemory(): void {
     this.staticStream?.releaseMemory()
+    this.sendQueue.releaseMemory()
+    this.closedStreams.releaseMemory()
+    if (this.openStreams.size === 0) this.openStreams = NO_STREAMS
   }
 
   hasOpenStreams(): boolean {

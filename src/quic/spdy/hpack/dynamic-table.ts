@@ -37,6 +37,11 @@ export class DynamicTable {
     return this.ring[(this.inserted - 1 - age) & (this.ring.length - 1)]!
   }
 
+  /** The number of the oldest entry that is still there, if there is one. */
+  protected get oldestNumber(): number {
+    return this.oldest
+  }
+
   /** How long ago the entry of that number was added: 0 for the newest. */
   ageOf(number: number): number {
     return this.inserted - 1 - number
@@ -92,21 +97,39 @@ interface NameEntry {
   readonly values: Map<string, number>
 }
 
-/** A {@link DynamicTable} that finds entries by name and value without searching: an encoder's. */
+/** Numbers of entries, by name and value. */
+type FieldIndex = Map<string, NameEntry>
+
+/**
+ * A {@link DynamicTable} that finds entries by name and value without searching: an encoder's. The index is several times
+ * the size of what it finds; it is made when somebody looks for something, and a connection at rest has none.
+ */
 export class SearchableDynamicTable extends DynamicTable {
-  private readonly names = new Map<string, NameEntry>()
+  private index: FieldIndex | undefined
+
+  /** Whether there is an index now, for tests of what is kept at rest. */
+  get indexed(): boolean {
+    return this.index !== undefined
+  }
 
   override add(field: HeaderField): number {
     const number = super.add(field)
-    if (number < 0) return number
-    let entry = this.names.get(field[0])
-    if (entry === undefined) {
-      entry = { latest: number, values: new Map() }
-      this.names.set(field[0], entry)
-    }
-    entry.latest = number
-    entry.values.set(field[1], number)
+    if (number >= 0 && this.index !== undefined) addToIndex(this.index, number, field)
     return number
+  }
+
+  /** Lets go of the index; the entries stay. */
+  releaseMemory(): void {
+    this.index = undefined
+  }
+
+  private get names(): FieldIndex {
+    if (this.index === undefined) {
+      this.index = new Map()
+      const end = this.oldestNumber + this.count
+      for (let number = this.oldestNumber; number < end; number++) addToIndex(this.index, number, this.at(this.ageOf(number)))
+    }
+    return this.index
   }
 
   /** The age of the newest entry equal to the field, or -1. */
@@ -122,9 +145,21 @@ export class SearchableDynamicTable extends DynamicTable {
   }
 
   protected override onEvicted(number: number, field: HeaderField): void {
-    const entry = this.names.get(field[0])!
+    const entry = this.index?.get(field[0])
+    if (entry === undefined) return
     if (entry.values.get(field[1]) === number) entry.values.delete(field[1])
     // The oldest entry leaves first: when the newest of a name goes, no other of that name is left.
-    if (entry.latest === number) this.names.delete(field[0])
+    if (entry.latest === number) this.index!.delete(field[0])
   }
+}
+
+/** Numbers must rise: the last one of a name and value is what is found. */
+function addToIndex(index: FieldIndex, number: number, field: HeaderField): void {
+  let entry = index.get(field[0])
+  if (entry === undefined) {
+    entry = { latest: number, values: new Map() }
+    index.set(field[0], entry)
+  }
+  entry.latest = number
+  entry.values.set(field[1], number)
 }

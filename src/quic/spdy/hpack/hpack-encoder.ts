@@ -52,6 +52,11 @@ export class HpackEncoder {
     this.table.setMaxSize(bounded)
   }
 
+  /** Frees what only encoding needs; what the peer's decoder relies on stays. */
+  releaseMemory(): void {
+    this.table.releaseMemory()
+  }
+
   /**
    * Encodes one block and returns it in a fresh array of its exact size.
    * @throws RangeError if a name or value has a character above U+00FF; the encoder can go on after that

@@ -104,6 +104,13 @@ export class ClosedStreams {
     this.unacked!.delete(id)
   }
 
+  /** Frees pages that nothing stands on. */
+  releaseMemory(): void {
+    if (this.unsettled?.size === 0) this.unsettled = undefined
+    if (this.refused?.size === 0) this.refused = undefined
+    if (this.unacked?.size === 0) this.unacked = undefined
+  }
+
   clear(): void {
     this.unsettled = undefined
     this.refused = undefined

@@ -77,6 +77,11 @@ export class LostFrameQueue {
     this.free = frame
   }
 
+  /** Leaves the free frames to the garbage collector. */
+  releaseMemory(): void {
+    this.free = undefined
+  }
+
   clear(): void {
     this.head = undefined
     this.tail = undefined

@@ -75,6 +75,12 @@ export class SendQueue<S extends SendingStream<S>> {
     this.scheduler.forget(stream)
   }
 
+  /** Frees what only traffic needs. */
+  releaseMemory(): void {
+    this.scheduler.releaseMemory()
+    this.lost.releaseMemory()
+  }
+
   clear(): void {
     this.control.clear()
     this.lost.clear()

@@ -27,8 +27,9 @@ export type SequencerOutcome = (typeof SequencerOutcome)[keyof typeof SequencerO
 /** Reassembles one stream. */
 export class QuicStreamSequencer {
   private readonly received = new OffsetRanges()
-  private readonly blocks = new Map<number, Uint8Array>()
-  private readonly spare: Uint8Array[] = []
+  /** By their place in the stream; there from the first byte that has to wait for its reader. */
+  private blocks: Map<number, Uint8Array> | undefined
+  private spare: Uint8Array[] | undefined
   /** The block of which {@link read} gave a part away: its memory is no longer for the sequencer to use again. */
   private lentBlock = -1
   private consumedOffset = 0
@@ -68,7 +69,7 @@ export class QuicStreamSequencer {
   /** Bytes of memory in use for data. */
   get bufferedBytes(): number {
     let total = 0
-    for (const block of this.blocks.values()) total += block.length
+    for (const block of this.blocks?.values() ?? []) total += block.length
     return total
   }
 
@@ -142,15 +143,16 @@ export class QuicStreamSequencer {
   }
 
   private copyIn(offset: number, dataEnd: number, buffer: Uint8Array, start: number): void {
+    const blocks = (this.blocks ??= new Map())
     while (offset < dataEnd) {
       const index = Math.floor(offset / SEQUENCER_BLOCK)
       const blockStart = index * SEQUENCER_BLOCK
-      let block = this.blocks.get(index)
+      let block = blocks.get(index)
       if (block === undefined) {
         // A stream whose end is known needs no more room than that: most streams are one short frame with a FIN.
         const size = Math.min(SEQUENCER_BLOCK, this.endOffset - blockStart)
-        block = (size === SEQUENCER_BLOCK ? this.spare.pop() : undefined) ?? new Uint8Array(size)
-        this.blocks.set(index, block)
+        block = (size === SEQUENCER_BLOCK ? this.spare?.pop() : undefined) ?? new Uint8Array(size)
+        blocks.set(index, block)
       }
       const size = Math.min(dataEnd, blockStart + SEQUENCER_BLOCK) - offset
       block.set(buffer.subarray(start, start + size), offset - blockStart)
@@ -169,9 +171,10 @@ export class QuicStreamSequencer {
     const index = Math.floor(this.consumedOffset / SEQUENCER_BLOCK)
     const from = this.consumedOffset - index * SEQUENCER_BLOCK
     const size = Math.min(readable, SEQUENCER_BLOCK - from)
-    const block = this.blocks.get(index)!
+    const blocks = this.blocks!
+    const block = blocks.get(index)!
     this.consumedOffset += size
-    if (from + size === SEQUENCER_BLOCK || this.atEnd) this.blocks.delete(index)
+    if (from + size === SEQUENCER_BLOCK || this.atEnd) blocks.delete(index)
     else this.lentBlock = index
     return from === 0 && size === block.length ? block : block.subarray(from, from + size)
   }
@@ -187,23 +190,28 @@ export class QuicStreamSequencer {
       const index = Math.floor(this.consumedOffset / SEQUENCER_BLOCK)
       const from = this.consumedOffset - index * SEQUENCER_BLOCK
       const size = Math.min(readable, SEQUENCER_BLOCK - from, target.length - at)
-      const block = this.blocks.get(index)!
+      const blocks = this.blocks!
+      const block = blocks.get(index)!
       target.set(from === 0 && size === block.length ? block : block.subarray(from, from + size), at)
       this.consumedOffset += size
       at += size
       if (from + size < SEQUENCER_BLOCK && !this.atEnd) continue
-      this.blocks.delete(index)
-      const reusable = block.length === SEQUENCER_BLOCK && index !== this.lentBlock
-      if (reusable && this.spare.length < SPARE_BLOCKS) this.spare.push(block)
+      blocks.delete(index)
+      if (block.length === SEQUENCER_BLOCK && index !== this.lentBlock) this.keepSpare(block)
     }
-    if (this.atEnd) this.spare.length = 0
+    if (this.atEnd) this.spare = undefined
     return at
+  }
+
+  private keepSpare(block: Uint8Array): void {
+    if (this.spare === undefined) this.spare = [block]
+    else if (this.spare.length < SPARE_BLOCKS) this.spare.push(block)
   }
 
   /** Frees the rest of a block whose bytes were all read: what comes next will have one of its own. */
   releaseMemory(): void {
-    this.spare.length = 0
-    if (this.highest === this.consumedOffset) this.blocks.clear()
+    this.spare = undefined
+    if (this.highest === this.consumedOffset) this.blocks = undefined
   }
 
   /** From now on what arrives is counted and not kept. @returns how many bytes became consumed by that */
@@ -227,8 +235,8 @@ export class QuicStreamSequencer {
   /** Frees all data: nobody will read it. */
   release(): void {
     this.discarding = true
-    this.blocks.clear()
-    this.spare.length = 0
+    this.blocks = undefined
+    this.spare = undefined
   }
 
   private overlapError(offset: number, dataEnd: number, gapStart: number, gapEnd: number): QuicError {

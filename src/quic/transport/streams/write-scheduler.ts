@@ -26,13 +26,17 @@ export interface ScheduledStream<S> {
   schedulerAfter: S | undefined
 }
 
-/** Ready streams in the order in which they are to write. */
+/** What a scheduler without streams reads of a level. Nobody writes into it. */
+const NO_STREAMS: undefined[] = emptyLevels<undefined>(undefined)
+const NO_BYTES: number[] = emptyLevels(0)
+
+/** Ready streams in the order in which they are to write. Its lists are there while something is ready. */
 export class WriteScheduler<S extends ScheduledStream<S>> {
-  private readonly heads: (S | undefined)[] = new Array<S | undefined>(LEVELS).fill(undefined)
-  private readonly tails: (S | undefined)[] = new Array<S | undefined>(LEVELS).fill(undefined)
+  private heads: (S | undefined)[] = NO_STREAMS
+  private tails: (S | undefined)[] = NO_STREAMS
   /** Whose turn it is in each level, and what is left of it. */
-  private readonly turns: (S | undefined)[] = new Array<S | undefined>(LEVELS).fill(undefined)
-  private readonly turnBytes: number[] = new Array<number>(LEVELS).fill(0)
+  private turns: (S | undefined)[] = NO_STREAMS
+  private turnBytes = NO_BYTES
   private mask = 0
 
   /** Whether a stream is ready; with `data` false, one that the connection's flow control does not concern. */
@@ -61,6 +65,7 @@ export class WriteScheduler<S extends ScheduledStream<S>> {
     if (stream.schedulerLevel === level) return
     this.remove(stream)
     if (level === NOT_SCHEDULED) return
+    if (this.heads === NO_STREAMS) this.makeLists()
     if (this.turns[level] === stream && this.turnBytes[level]! > 0) this.pushFront(stream, level)
     else this.pushBack(stream, level)
   }
@@ -87,6 +92,22 @@ export class WriteScheduler<S extends ScheduledStream<S>> {
     for (let level = LEVEL_DATA; level < LEVELS; level++) {
       if (this.turns[level] === stream) this.turns[level] = undefined
     }
+  }
+
+  /** Frees the lists, and forgets whose turn it was, if nothing is ready. */
+  releaseMemory(): void {
+    if (this.mask !== 0) return
+    this.heads = NO_STREAMS
+    this.tails = NO_STREAMS
+    this.turns = NO_STREAMS
+    this.turnBytes = NO_BYTES
+  }
+
+  private makeLists(): void {
+    this.heads = emptyLevels<S | undefined>(undefined)
+    this.tails = emptyLevels<S | undefined>(undefined)
+    this.turns = emptyLevels<S | undefined>(undefined)
+    this.turnBytes = emptyLevels(0)
   }
 
   private remove(stream: S): void {
@@ -122,4 +143,8 @@ export class WriteScheduler<S extends ScheduledStream<S>> {
     this.heads[level] = stream
     this.mask |= 1 << level
   }
+}
+
+function emptyLevels<T>(value: T): T[] {
+  return new Array<T>(LEVELS).fill(value)
 }
