@@ -8,7 +8,7 @@ import type { QuicError } from '../quic/errors.js'
 import { QuicErrorCode } from '../quic/errors.js'
 import { ServerHandshakes, type EarlyDataPolicy } from '../quic/handshake/server/server-handshakes.js'
 import type { ServerHandshakeStats } from '../quic/handshake/server/handshake-stats.js'
-import { QuicConnection } from '../quic/transport/connection.js'
+import { QuicConnection, type QuicConnectionOptions } from '../quic/transport/connection.js'
 import type { ObserveConnection } from '../quic/transport/observer.js'
 import { QuicDispatcher, type DispatcherStats, type NewConnection } from '../quic/transport/dispatcher.js'
 import type { QuicSession } from '../quic/transport/session.js'
@@ -93,6 +93,10 @@ export class QuicServer {
   private readonly helper: EndpointHelper
   private drops: KernelDropWatch | undefined
   private readonly handshakes: ServerHandshakes
+  private readonly parameters: ReturnType<typeof connectionParameters>
+  // Not made anew for every connection.
+  private readonly createHandshake: QuicConnectionOptions['createHandshake'] = (host) => this.handshakes.create(host)
+  private readonly createSession: QuicConnectionOptions['createSession'] = (connection) => this.o.createSession(connection)
   private updateTimer: NodeJS.Timeout | undefined
   private socket!: DatagramSocket
   private onSettled: (() => void) | undefined
@@ -121,6 +125,7 @@ export class QuicServer {
       // What was promised to a client in a rejection is known to this process alone.
       mayRetryAs: share && ((connectionId) => socketOf(connectionId, share.count) === share.index)
     })
+    this.parameters = connectionParameters('server', o.transport ?? {})
     const wake = (): void => this.driver.wake()
     this.dispatcher = new QuicDispatcher({
       supportedVersions: this.versions,
@@ -216,17 +221,27 @@ export class QuicServer {
   }
 
   private createConnection(init: NewConnection): QuicConnection {
-    const { o } = this
-    const facts = { ...init, perspective: Perspective.Server, supportedVersions: this.versions }
+    const { o, parameters, versions: supportedVersions } = this
+    const perspective = Perspective.Server
+    // Written out: objects made by spreading others take more memory, and a connection keeps this one.
     const connection: QuicConnection = new QuicConnection({
-      ...facts,
-      observer: o.observe?.(facts, () => this.socket.localAddress),
+      perspective,
+      connectionId: init.connectionId,
+      version: init.version,
+      supportedVersions,
+      peerAddress: init.peerAddress,
       helper: this.helper,
       aeadProvider: this.engine.aeadProvider,
+      now: init.now,
+      createHandshake: this.createHandshake,
+      createSession: this.createSession,
+      onWake: init.onWake,
+      observer: o.observe?.({ ...init, perspective, supportedVersions }, () => this.socket.localAddress),
+      maxPacketLength: parameters.maxPacketLength,
       cryptoWindow: this.handshakes.config.streamWindow,
-      ...connectionParameters('server', o.transport ?? {}),
-      createHandshake: (host) => this.handshakes.create(host),
-      createSession: (sessionConnection) => o.createSession(sessionConnection),
+      congestion: parameters.congestion,
+      connectionOptions: parameters.connectionOptions,
+      mtuTarget: parameters.mtuTarget,
       onClosed: (error, fromPeer) => o.onEvent?.({ type: 'connection-closed', connection, error, fromPeer })
     })
     o.onEvent?.({ type: 'connection-opened', connection })

@@ -10,7 +10,7 @@ import { QuicStreamSequencer } from './streams/sequencer.js'
 
 /** One a connection. Sizes in bytes. */
 export class CryptoReceiver {
-  private sequencers: (QuicStreamSequencer | undefined)[] = []
+  private sequencers = noSequencers()
   private limits: number[] = []
   private announced = 0
 
@@ -23,7 +23,7 @@ export class CryptoReceiver {
   /** Goes on in the version that negotiation chose, which has seen nothing yet. */
   setVersion(traits: VersionTraits): void {
     this.traits = traits
-    this.sequencers = []
+    this.sequencers = noSequencers()
     this.limits = []
     this.announced = 0
   }
@@ -71,4 +71,9 @@ export class CryptoReceiver {
   onWindowUpdateLost(): void {
     this.announced = 0
   }
+}
+
+/** One a level. Written out so that there is room for these and no more. */
+function noSequencers(): (QuicStreamSequencer | undefined)[] {
+  return [undefined, undefined, undefined]
 }

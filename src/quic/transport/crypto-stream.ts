@@ -27,14 +27,15 @@ interface Message {
 
 const OFFSET_SPACE = 2 ** 40
 
-/** The sending half. */
-export class CryptoSendStream {
+/** The sending half, and the source of the bytes that it has somebody send. */
+export class CryptoSendStream implements StreamDataSource {
   private messages: Message[] = []
   private lost: CryptoChunk[] = []
   /** Chunks sent and not yet acknowledged. Boundaries never change, so level and offset name the chunk. */
-  private readonly outstanding = new Map<number, CryptoChunk>()
+  private outstanding: readonly CryptoChunk[] = []
   private readonly writeOffsets = [0, 0, 0]
   private limit = DEFAULT_STREAM_WINDOW
+  private sourceLevel: EncryptionLevel = EncryptionLevel.None
 
   /** @param perLevel whether every level has offsets of its own, and no flow control */
   constructor(private perLevel: boolean) {}
@@ -61,7 +62,7 @@ export class CryptoSendStream {
   }
 
   get hasOutstanding(): boolean {
-    return this.outstanding.size > 0
+    return this.outstanding.length > 0
   }
 
   private nextMessage(): Message | undefined {
@@ -93,7 +94,7 @@ export class CryptoSendStream {
   /** Bytes of the longest piece that is to be sent again or has not been acknowledged. */
   get longestChunk(): number {
     let longest = 0
-    for (const { length } of this.outstanding.values()) longest = Math.max(longest, length)
+    for (const { length } of this.outstanding) longest = Math.max(longest, length)
     for (const { length } of this.lost) longest = Math.max(longest, length)
     return longest
   }
@@ -119,32 +120,38 @@ export class CryptoSendStream {
   onSent(chunk: CryptoChunk): void {
     if (this.lost[0] === chunk) this.lost.shift()
     else this.nextMessage()!.sent += chunk.length
-    this.outstanding.set(this.key(chunk), chunk)
+    this.forget(this.key(chunk))
+    this.outstanding = [...this.outstanding, chunk]
   }
 
   onAcked(frame: SentFrame): void {
     const key = this.key(frame)
-    this.outstanding.delete(key)
+    this.forget(key)
     this.lost = this.lost.filter((chunk) => this.key(chunk) !== key)
     const done = !this.hasOutstanding && this.lost.length === 0
     if (done) this.messages = this.messages.filter((message) => message.sent < message.bytes.length)
   }
 
   onLost(frame: SentFrame): void {
-    const chunk = this.outstanding.get(this.key(frame))
+    const key = this.key(frame)
+    const chunk = this.outstanding.find((candidate) => this.key(candidate) === key)
     if (chunk === undefined || this.lost.includes(chunk)) return
     this.requeue([chunk])
   }
 
   /** Everything unacknowledged is to be sent again: the peer never saw it (version negotiation). */
   retransmitAll(): void {
-    this.requeue([...this.outstanding.values()].filter((chunk) => !this.lost.includes(chunk)))
+    this.requeue(this.outstanding.filter((chunk) => !this.lost.includes(chunk)))
   }
 
   /** Forgets what was sent at `level`: the handshake has moved on. */
   abandon(level: EncryptionLevel): void {
-    for (const [key, chunk] of this.outstanding) if (chunk.level === level) this.outstanding.delete(key)
+    this.outstanding = this.outstanding.filter((chunk) => chunk.level !== level)
     this.lost = this.lost.filter((chunk) => chunk.level !== level)
+  }
+
+  private forget(key: number): void {
+    if (this.hasOutstanding) this.outstanding = this.outstanding.filter((chunk) => this.key(chunk) !== key)
   }
 
   private requeue(chunks: CryptoChunk[]): void {
@@ -155,19 +162,17 @@ export class CryptoSendStream {
     return this.perLevel ? chunk.level * OFFSET_SPACE + chunk.offset : chunk.offset
   }
 
-  /** The bytes that chunks of `level` are copied from. */
+  /** The bytes that chunks of `level` are copied from; to be used before the next call. */
   source(level: EncryptionLevel): StreamDataSource {
-    return this.sources[level]!
+    this.sourceLevel = level
+    return this
   }
 
-  private readonly sources: readonly StreamDataSource[] = [0, 1, 2].map((level) => ({
-    copyTo: (target, at, offset, length) => this.copyTo(level as EncryptionLevel, target, at, offset, length)
-  }))
-
-  private copyTo(level: EncryptionLevel, target: Uint8Array, at: number, offset: number, length: number): void {
+  /** Copies bytes of the level that {@link source} was asked for. */
+  copyTo(target: Uint8Array, at: number, offset: number, length: number): void {
     let copied = 0
     for (const message of this.messages) {
-      if (this.perLevel && message.level !== level) continue
+      if (this.perLevel && message.level !== this.sourceLevel) continue
       const from = offset + copied - message.offset
       if (from < 0 || from >= message.bytes.length) continue
       const piece = message.bytes.subarray(from, Math.min(message.bytes.length, from + length - copied))

@@ -57,23 +57,38 @@ export function buildRejection(
 /** What later updates need of a hello: the hello itself is a kilobyte, and would be kept for every connection. */
 export interface AcceptedHello {
   /** SHA-256 of the message. */
-  readonly hash: Uint8Array
-  readonly token: Uint8Array | undefined
+  readonly hash: KeptBytes
+  readonly token: KeptBytes | undefined
   /** CCRT and CCS: the certificates that the client has. */
-  readonly cachedCertificates: Uint8Array | undefined
-  readonly commonSets: Uint8Array | undefined
+  readonly cachedCertificates: KeptBytes | undefined
+  readonly commonSets: KeptBytes | undefined
   readonly wantsTimestamps: boolean
 }
 
 /** Takes from a hello what an {@link AcceptedHello} holds. Nothing refers to the hello's bytes. */
 export function rememberHello(chlo: HandshakeMessage): AcceptedHello {
   return {
-    hash: hashOf(chlo),
-    token: chlo.get(Tag.STK)?.slice(),
-    cachedCertificates: chlo.get(Tag.CCRT)?.slice(),
-    commonSets: chlo.get(Tag.CCS)?.slice(),
+    hash: keep(hashOf(chlo)),
+    token: keep(chlo.get(Tag.STK)),
+    cachedCertificates: keep(chlo.get(Tag.CCRT)),
+    commonSets: keep(chlo.get(Tag.CCS)),
     wantsTimestamps: asksForTimestamps(chlo)
   }
+}
+
+/** Bytes that a connection keeps for later, one a character: an array would take four times the memory of so few. */
+type KeptBytes = string
+
+function keep(bytes: Uint8Array): KeptBytes
+function keep(bytes: Uint8Array | undefined): KeptBytes | undefined
+function keep(bytes: Uint8Array | undefined): KeptBytes | undefined {
+  return bytes && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
+}
+
+function bytesOf(kept: KeptBytes): Uint8Array
+function bytesOf(kept: KeptBytes | undefined): Uint8Array | undefined
+function bytesOf(kept: KeptBytes | undefined): Uint8Array | undefined {
+  return kept === undefined ? undefined : Buffer.from(kept, 'latin1')
 }
 
 /** Whether a client wants to know what the logs say about the certificate: by an empty CSCT (sct_supported_by_client). */
@@ -94,9 +109,9 @@ export function buildServerConfigUpdate(
   secrets: ServerHandshakeSecrets,
   network: CachedNetworkParameters | undefined
 ): HandshakeMessage {
-  const scup = setServerConfig(new HandshakeMessage(MessageTag.SCUP), hello.token, host, secrets, network)
-  const chain = compressedChain(hello.cachedCertificates, hello.commonSets, key, secrets)
-  const signature = sign(key, hello.hash, secrets.configs.primary.bytes)
+  const scup = setServerConfig(new HandshakeMessage(MessageTag.SCUP), bytesOf(hello.token), host, secrets, network)
+  const chain = compressedChain(bytesOf(hello.cachedCertificates), bytesOf(hello.commonSets), key, secrets)
+  const signature = sign(key, bytesOf(hello.hash), secrets.configs.primary.bytes)
   setProof(scup, chain, signature, hello.wantsTimestamps ? key.timestamps : undefined)
   return scup
 }

@@ -152,7 +152,7 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
     const early = this.helloCount === 1 && message.has(Tag.PUBS) && (message.get(Tag.SNO)?.length ?? 0) === 0
     if (checked.config === undefined || checked.reasons.length > 0) {
       if (early) this.earlyData = 'rejected'
-      this.rejections = [...this.rejections, checked.reasons.map(rejectReasonName)]
+      this.rejections = this.rejections.concat([checked.reasons.map(rejectReasonName)])
       this.options.stats?.onRejected(checked.reasons, early)
       this.send(buildRejection(message, checked, this.host, this.options))
     } else {
