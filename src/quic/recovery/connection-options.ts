@@ -2,6 +2,7 @@
  * What a client's connection options (COPT) ask of recovery (quic_sent_packet_manager.cc, SetFromConfig;
  * tcp_cubic_sender_base.cc).
  */
+import type { QuicHelper } from '../types.js'
 import { BbrSender } from './bbr-sender.js'
 import type { CongestionController, ControllerOptions, Flight } from './congestion-controller.js'
 import { CubicSender } from './cubic-sender.js'
@@ -14,15 +15,19 @@ export type CongestionAlgorithm = 'cubic' | 'reno' | 'bbr'
 /** All that there are: COPT BYTE and RENO also reach those that count in packets. */
 export type ControllerKind = CongestionAlgorithm | 'cubic-packets' | 'reno-packets'
 
-/** Makes a congestion controller. The parameters are those of {@link BbrSender}. */
+/**
+ * Makes a congestion controller. The parameters are those of {@link BbrSender}.
+ *
+ * @param helper where its randomness comes from; always 0 if missing
+ */
 export function createController(
   kind: ControllerKind,
   rtt: RttStats,
   flight: Flight,
-  random: () => number,
+  helper?: Pick<QuicHelper, 'randomBytes'>,
   initialWindowPackets?: number
 ): CongestionController {
-  if (kind === 'bbr') return new BbrSender(rtt, flight, random, initialWindowPackets)
+  if (kind === 'bbr') return new BbrSender(rtt, flight, () => helper?.randomBytes(1)[0] ?? 0, initialWindowPackets)
   const sender = { reno: kind.startsWith('reno'), packets: kind.endsWith('packets') }
   return new CubicSender(rtt, sender, initialWindowPackets)
 }

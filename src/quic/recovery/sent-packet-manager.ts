@@ -4,7 +4,7 @@
  * kept about a round trip longer, so that a late acknowledgement can still retire them.
  */
 import type { NegotiatedConfig } from '../handshake/negotiated-config.js'
-import type { EncryptionLevel, Micros } from '../types.js'
+import type { EncryptionLevel, Micros, QuicHelper } from '../types.js'
 import { EncryptionLevel as Level, Perspective } from '../types.js'
 import type { AckFrame } from '../wire/frames/frames.js'
 import { AckWalk, validateAck } from './ack-walk.js'
@@ -50,8 +50,8 @@ export interface SentPacketManagerOptions {
   pacing?: boolean
   /** For observers: a packet was found lost. */
   onPacketLost?: ((packetNumber: number) => void) | undefined
-  /** A random integer from 0 to 255; always 0 if missing. */
-  random?: () => number
+  /** Randomness for controllers that want it; theirs is always 0 if missing. */
+  helper?: Pick<QuicHelper, 'randomBytes'>
   /** Client: the connection options in its own hello, which hold for itself as well. */
   sentOptions?: readonly string[]
 }
@@ -363,8 +363,8 @@ export class SentPacketManager {
   }
 
   private makeController(kind: ControllerKind): CongestionController {
-    const { random, initialWindowPackets } = this.options
-    return createController(kind, this.rtt, this.map, random ?? (() => 0), initialWindowPackets)
+    const { helper, initialWindowPackets } = this.options
+    return createController(kind, this.rtt, this.map, helper, initialWindowPackets)
   }
 
   /** Options that hold on both sides, whichever of them is the client that sent them. */

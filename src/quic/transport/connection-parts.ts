@@ -73,7 +73,7 @@ export class ConnectionParts {
       congestion: o.congestion,
       sentOptions: o.connectionOptions,
       initialRtt: o.initialRtt,
-      random: () => o.helper.randomBytes(1)[0]!,
+      helper: o.helper,
       onPacketLost: o.observer?.onPacketLost && ((packetNumber) => o.observer!.onPacketLost!(owner.now, packetNumber))
     })
     const peer = client ? Perspective.Server : Perspective.Client

@@ -52,9 +52,12 @@ export interface ReceivingConnection extends NegotiatingConnection {
   followPeer(to: PeerAddress): void
 }
 
+/** Filled and read in one go, so that one a side does for all connections. */
+const clientPeek = new DatagramPeek(Perspective.Client)
+const serverPeek = new DatagramPeek(Perspective.Server)
+
 /** One a connection. */
 export class DatagramIntake {
-  private readonly peek: DatagramPeek
   private readonly observed: ObservedPacket | undefined
   private readonly server: boolean
   private version: QuicVersion
@@ -66,20 +69,19 @@ export class DatagramIntake {
     const { perspective, version, observer } = connection
     this.version = version
     this.server = perspective === Perspective.Server
-    this.peek = new DatagramPeek(perspective)
-    this.peek.longHeaders = version.traits.longHeaders
     if (observer?.onPacketReceived !== undefined) this.observed = new ObservedPacket(version)
   }
 
   /** Goes on in the version that negotiation chose. */
   setVersion(version: QuicVersion): void {
     this.version = version
-    this.peek.longHeaders = version.traits.longHeaders
   }
 
   /** Takes one datagram. @throws QuicError for what ends the connection */
   take(now: Micros, from: PeerAddress, datagram: Uint8Array): void {
-    const { peek, connection } = this
+    const { connection } = this
+    const peek = this.server ? serverPeek : clientPeek
+    peek.longHeaders = this.version.traits.longHeaders
     connection.currentDatagramLength = datagram.length
     if (!peekDatagram(datagram, 0, datagram.length, peek)) {
       connection.observer?.onPacketDropped?.(now, 'header_parse_error', datagram.length)

@@ -8,11 +8,12 @@ const FIRST_CAPACITY = 4
 /** Ranges are inclusive, disjoint, never adjacent, and stand in ascending order: range i is `[first(i), last(i)]`. */
 export class PacketRangeSet {
   private count = 0
-  private bounds: Float64Array
+  /** An array of numbers: a typed one of so few takes three times its memory. */
+  private bounds: number[]
 
   /** @param maxRanges when one more is needed, the lowest range is forgotten */
   constructor(readonly maxRanges: number) {
-    this.bounds = new Float64Array(2 * Math.min(maxRanges, FIRST_CAPACITY))
+    this.bounds = zeroes(2 * Math.min(maxRanges, FIRST_CAPACITY))
   }
 
   /** Number of ranges. */
@@ -61,7 +62,7 @@ export class PacketRangeSet {
     const extendsUpper = index + 1 < this.count && bounds[2 * index + 2] === packetNumber + 1
     if (extendsLower && extendsUpper) {
       bounds[2 * index + 1] = bounds[2 * index + 3]!
-      bounds.copyWithin(2 * index + 2, 2 * index + 4, 2 * this.count)
+      moveDown(bounds, 2 * index + 2, 2 * index + 4, 2 * this.count)
       this.count--
     } else if (extendsLower) {
       bounds[2 * index + 1] = packetNumber
@@ -78,7 +79,7 @@ export class PacketRangeSet {
     let drop = 0
     while (drop < this.count && this.bounds[2 * drop + 1]! < packetNumber) drop++
     if (drop > 0) {
-      this.bounds.copyWithin(0, 2 * drop, 2 * this.count)
+      moveDown(this.bounds, 0, 2 * drop, 2 * this.count)
       this.count -= drop
     }
     if (this.count > 0 && this.bounds[0]! < packetNumber) this.bounds[0] = packetNumber
@@ -89,14 +90,14 @@ export class PacketRangeSet {
     if (this.count === this.maxRanges) {
       if (index === 0) return packetNumber
       forgotten = this.bounds[1]!
-      this.bounds.copyWithin(0, 2, 2 * this.count)
+      moveDown(this.bounds, 0, 2, 2 * this.count)
       this.count--
       index--
     } else if (2 * this.count === this.bounds.length) {
       this.grow()
     }
     const { bounds } = this
-    bounds.copyWithin(2 * index + 2, 2 * index, 2 * this.count)
+    for (let at = 2 * this.count - 1; at >= 2 * index; at--) bounds[at + 2] = bounds[at]!
     bounds[2 * index] = packetNumber
     bounds[2 * index + 1] = packetNumber
     this.count++
@@ -104,9 +105,7 @@ export class PacketRangeSet {
   }
 
   private grow(): void {
-    const bounds = new Float64Array(2 * Math.min(this.maxRanges, 2 * this.count))
-    bounds.set(this.bounds)
-    this.bounds = bounds
+    this.bounds = this.bounds.concat(zeroes(2 * Math.min(this.count, this.maxRanges - this.count)))
   }
 
   /** Index of the highest range that begins at or below the number, -1 if none does. */
@@ -122,4 +121,13 @@ export class PacketRangeSet {
     }
     return low - 1
   }
+}
+
+function zeroes(length: number): number[] {
+  return new Array<number>(length).fill(0)
+}
+
+/** Copies `[from, end)` to where it begins at `to`, which is lower. Arrays' own copyWithin looks up every property. */
+function moveDown(bounds: number[], to: number, from: number, end: number): void {
+  while (from < end) bounds[to++] = bounds[from++]!
 }

@@ -18,6 +18,7 @@ import type { PacketSink, StreamDataSource } from './packet-sink.js'
 
 const WIDEST_PACKET_NUMBER = 6
 const textEncoder = new TextEncoder()
+const NO_BYTES = new Uint8Array(0)
 
 /** Begun, filled and sealed in one go, so that one batch does for all connections. */
 const openBatch = new PacketBatch()
@@ -76,6 +77,15 @@ export class PacketAssembler implements PacketSink {
   /** Lets go of all keys but one level's. */
   keepOnlySealer(level: EncryptionLevel): void {
     for (let other = 0; other < this.sealers.length; other++) if (other !== level) this.sealers[other] = undefined
+  }
+
+  /** Forgets the last packet: its buffer, which is the engine's, and its frames, which are recovery's or nobody's by now. */
+  releaseMemory(): void {
+    this.writer.reset(NO_BYTES, 0)
+    this.header.connectionId = undefined
+    this.header.nonce = undefined
+    this.frames = null
+    this.lastFrame = null
   }
 
   hasSealer(level: EncryptionLevel): boolean {

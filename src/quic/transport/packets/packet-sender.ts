@@ -96,6 +96,11 @@ export class PacketSender {
     this.diversificationNonce = undefined
   }
 
+  /** Frees what only traffic needs; no packet is under construction. */
+  releaseMemory(): void {
+    this.assembler.releaseMemory()
+  }
+
   /** Goes on in the version that negotiation chose. */
   setVersion(version: QuicVersion): void {
     this.assembler.setVersion(version)
