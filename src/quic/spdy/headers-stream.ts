@@ -156,6 +156,7 @@ export class QuicHeadersStream extends QuicStream implements Http2FrameVisitor, 
   /** Every block has to be decoded in its turn, also those of streams that are closed: the decoder's table needs it. */
   protected override onReadable(): void {
     for (let bytes = this.takeInput(); bytes !== undefined; bytes = this.takeInput()) this.parser.push(bytes)
+    this.sequencer.recycle()
   }
 
   onHeaders(streamId: number, block: Uint8Array, fin: boolean, priority: number | undefined): void {

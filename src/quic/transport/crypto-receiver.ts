@@ -46,13 +46,16 @@ export class CryptoReceiver {
     this.sequencer(level).onFrame(offset, false, buffer, start, end)
   }
 
-  /** The next bytes in order; undefined if there are none. */
+  /** The next bytes in order, lent until the next call; undefined if there are none. */
   read(level: EncryptionLevel): Uint8Array | undefined {
     const sequencer = this.sequencer(level)
     const space = this.space(level)
     const bytes = sequencer.read()
     // Handshake messages are few: a block is not kept for the next one.
-    if (bytes === undefined) sequencer.releaseMemory()
+    if (bytes === undefined) {
+      sequencer.recycle()
+      sequencer.releaseMemory()
+    }
     const limit = this.limits[space] ?? this.window
     if (limit - sequencer.consumed < this.window / 2) this.limits[space] = sequencer.consumed + this.window
     return bytes

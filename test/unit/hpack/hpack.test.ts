@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { QuicError, QuicErrorCode } from '../../../src/quic/errors.js'
 import { headerListSize } from '../../../src/quic/spdy/header-list.js'
 import type { HeaderList } from '../../../src/quic/spdy/header-list.js'
+import { SearchableDynamicTable } from '../../../src/quic/spdy/hpack/dynamic-table.js'
 import { HpackDecoder } from '../../../src/quic/spdy/hpack/hpack-decoder.js'
 import { HpackEncoder } from '../../../src/quic/spdy/hpack/hpack-encoder.js'
 
@@ -252,5 +253,49 @@ describe('HpackDecoder', () => {
     expect(new HpackDecoder().decode(encoder.encode(fits))).toEqual(fits)
     const block = encoder.encode([['x', '\u0000'.repeat(32_768)]])
     expect(failure(() => new HpackDecoder().decode(block)).details).toMatch(/field too large/)
+  })
+})
+
+describe('the index of an encoder’s table', () => {
+  const fill = (table: SearchableDynamicTable): void => {
+    for (let i = 0; i < 200; i++) table.add([`name-${i % 7}`, `value-${i % 11}`])
+  }
+
+  it('is let go of at rest, and finds the same when it has been made again', () => {
+    const kept = new SearchableDynamicTable()
+    const rested = new SearchableDynamicTable()
+    kept.findName('')
+    fill(kept)
+    fill(rested)
+    expect([kept.indexed, rested.indexed]).toEqual([true, false])
+    for (let round = 0; round < 3; round++) {
+      for (let i = 0; i < 80; i++) {
+        const [name, value] = [`name-${i % 8}`, `value-${i % 12}`]
+        expect(rested.findField(name, value)).toBe(kept.findField(name, value))
+        expect(rested.findName(name)).toBe(kept.findName(name))
+      }
+      rested.releaseMemory()
+      expect(rested.indexed).toBe(false)
+      for (const table of [kept, rested]) {
+        table.setMaxSize(500)
+        table.setMaxSize(4096)
+        fill(table)
+      }
+    }
+  })
+
+  it('is not kept by an encoder at rest, whose blocks the decoder still reads', () => {
+    const encoder = new HpackEncoder()
+    const decoder = new HpackDecoder()
+    const list: HeaderList = [
+      ['x-one', 'a'],
+      ['x-two', 'b']
+    ]
+    const first = encoder.encode(list)
+    expect(decoder.decode(first)).toEqual(list)
+    encoder.releaseMemory()
+    const second = encoder.encode(list)
+    expect(second.length).toBe(list.length)
+    expect(decoder.decode(second)).toEqual(list)
   })
 })

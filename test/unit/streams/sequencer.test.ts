@@ -152,6 +152,23 @@ describe('QuicStreamSequencer', () => {
     expect(readAll(sequencer)).toEqual(Buffer.from(content.subarray(100, 120)))
   })
 
+  it('gives the block that was read to whichever stream needs one, and none with something to read', () => {
+    const sequencer = new QuicStreamSequencer(5, false)
+    feed(sequencer, 0, 100)
+    sequencer.recycle()
+    const lent = sequencer.read()!
+    expect(Buffer.from(lent)).toEqual(Buffer.from(content.subarray(0, 100)))
+    sequencer.recycle()
+    expect(sequencer.bufferedBytes).toBe(0)
+    const other = new QuicStreamSequencer(7, false)
+    feed(other, 0, 50)
+    expect(other.read()!.buffer).toBe(lent.buffer)
+    feed(sequencer, 100, 200)
+    const next = sequencer.read()!
+    expect(next.buffer).not.toBe(lent.buffer)
+    expect(Buffer.from(next)).toEqual(Buffer.from(content.subarray(100, 200)))
+  })
+
   it('discards without keeping', () => {
     const sequencer = new QuicStreamSequencer(5, true)
     feed(sequencer, 0, 1000)

@@ -57,6 +57,22 @@ describe('mechanism: priorities', () => {
     expect(scheduler.next(false)).toBe(fin)
   })
 
+  it('keeps what is ready when it frees memory, and begins anew where nothing was', () => {
+    const scheduler = new WriteScheduler<Stub>()
+    const others = new WriteScheduler<Stub>()
+    const stream = new Stub('stream')
+    scheduler.place(stream, LEVEL_DATA)
+    scheduler.releaseMemory()
+    expect(scheduler.next(true)).toBe(stream)
+    scheduler.place(stream, NOT_SCHEDULED)
+    scheduler.releaseMemory()
+    expect([scheduler.next(true), scheduler.urgent]).toEqual([undefined, undefined])
+    scheduler.forget(stream)
+    scheduler.place(stream, LEVEL_URGENT)
+    expect(scheduler.urgent).toBe(stream)
+    expect([others.hasReady(true), others.urgent]).toEqual([false, undefined])
+  })
+
   it('gives turns of 16000 bytes within a priority', () => {
     const scheduler = new WriteScheduler<Stub>()
     for (const name of ['a', 'b', 'c']) scheduler.place(new Stub(name), LEVEL_DATA + 3)

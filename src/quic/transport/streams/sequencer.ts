@@ -10,6 +10,8 @@ import { OffsetRanges } from './offset-ranges.js'
 export const SEQUENCER_BLOCK = 8192
 /** Blocks that were read and wait to be written again, at most. */
 const SPARE_BLOCKS = 8
+/** Blocks that no stream holds and any may use, at most. */
+const MAX_IDLE_BLOCKS = 64
 /** More gaps than this in one stream end the connection. */
 export const MAX_FRAME_GAPS = 10_000
 
@@ -23,6 +25,9 @@ export const SequencerOutcome = {
   LengthConflict: 2
 } as const
 export type SequencerOutcome = (typeof SequencerOutcome)[keyof typeof SequencerOutcome]
+
+/** See {@link QuicStreamSequencer.recycle}. */
+const idleBlocks: Uint8Array[] = []
 
 /** Reassembles one stream. */
 export class QuicStreamSequencer {
@@ -151,7 +156,7 @@ export class QuicStreamSequencer {
       if (block === undefined) {
         // A stream whose end is known needs no more room than that: most streams are one short frame with a FIN.
         const size = Math.min(SEQUENCER_BLOCK, this.endOffset - blockStart)
-        block = (size === SEQUENCER_BLOCK ? this.spare?.pop() : undefined) ?? new Uint8Array(size)
+        block = (size === SEQUENCER_BLOCK ? this.spare?.pop() ?? idleBlocks.pop() : undefined) ?? new Uint8Array(size)
         blocks.set(index, block)
       }
       const size = Math.min(dataEnd, blockStart + SEQUENCER_BLOCK) - offset
@@ -201,6 +206,20 @@ export class QuicStreamSequencer {
     }
     if (this.atEnd) this.spare = undefined
     return at
+  }
+
+  /**
+   * What was read is no longer needed by whoever read it. If that is all there is, its block is for any stream to use: one
+   * that has something to hold for a moment now and then does not hold a block for good.
+   */
+  recycle(): void {
+    if (this.highest !== this.consumedOffset || this.blocks === undefined) return
+    const index = Math.floor(this.consumedOffset / SEQUENCER_BLOCK)
+    const block = this.blocks.get(index)
+    if (block === undefined) return
+    this.blocks.delete(index)
+    this.lentBlock = -1
+    if (block.length === SEQUENCER_BLOCK && idleBlocks.length < MAX_IDLE_BLOCKS) idleBlocks.push(block)
   }
 
   private keepSpare(block: Uint8Array): void {
