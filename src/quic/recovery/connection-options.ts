@@ -27,7 +27,7 @@ export function createController(
   helper?: Pick<QuicHelper, 'randomBytes'>,
   initialWindowPackets?: number
 ): CongestionController {
-  if (kind === 'bbr') return new BbrSender(rtt, flight, () => helper?.randomBytes(1)[0] ?? 0, initialWindowPackets)
+  if (kind === 'bbr') return new BbrSender(rtt, flight, () => (helper === undefined ? 0 : helper.randomBytes(1)[0]!), initialWindowPackets)
   const sender = { reno: kind.startsWith('reno'), packets: kind.endsWith('packets') }
   return new CubicSender(rtt, sender, initialWindowPackets)
 }
