@@ -241,6 +241,7 @@ export class QuicServer {
       cryptoWindow: this.handshakes.config.streamWindow,
       congestion: parameters.congestion,
       connectionOptions: parameters.connectionOptions,
+      initialRtt: parameters.initialRtt,
       mtuTarget: parameters.mtuTarget,
       onClosed: (error, fromPeer) => o.onEvent?.({ type: 'connection-closed', connection, error, fromPeer })
     })
