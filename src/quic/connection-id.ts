@@ -45,7 +45,8 @@ function readUint32(b: Uint8Array, i: number): number {
 
 interface Entry<T> {
   readonly id: ConnectionId
-  value: T
+  /** Undefined once it is deleted. */
+  value: T | undefined
   next: Entry<T> | undefined
 }
 
@@ -89,6 +90,10 @@ export class ConnectionIdMap<T> {
       else if (entry.next !== undefined) this.buckets.set(id.low, entry.next)
       else this.buckets.delete(id.low)
       this.count--
+      // A Map that is made anew as ids come and go leaves its old table linked to the new one, so that whatever a table ever
+      // held outlives collections of young objects. Let that be this entry, and not a whole connection.
+      entry.value = undefined
+      entry.next = undefined
       return true
     }
     return false
@@ -96,13 +101,13 @@ export class ConnectionIdMap<T> {
 
   *values(): IterableIterator<T> {
     for (const entry of this.buckets.values()) {
-      for (let at: Entry<T> | undefined = entry; at !== undefined; at = at.next) yield at.value
+      for (let at: Entry<T> | undefined = entry; at !== undefined; at = at.next) yield at.value!
     }
   }
 
   *entries(): IterableIterator<[ConnectionId, T]> {
     for (const entry of this.buckets.values()) {
-      for (let at: Entry<T> | undefined = entry; at !== undefined; at = at.next) yield [at.id, at.value]
+      for (let at: Entry<T> | undefined = entry; at !== undefined; at = at.next) yield [at.id, at.value!]
     }
   }
 }

@@ -143,7 +143,8 @@ export class QuicHeadersStream extends QuicStream implements Http2FrameVisitor, 
 
   // ---- what the parser finds ----
 
-  // These two become methods of a stream that allows them: no closures, since every connection has such a stream.
+  // These two become methods of a stream that allows them. Closures, one for every connection, would take memory, and keep
+  // a closed connection's session until the next collection of old objects.
 
   private tellData(streamId: number, data: Uint8Array, fin: boolean): void {
     this.visitor.onCarriedData(streamId, data, fin)
