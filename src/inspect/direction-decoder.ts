@@ -75,7 +75,7 @@ class HandshakeStream {
   private read(data: Uint8Array): void {
     if (this.broken) return
     try {
-      this.reader.push(data)
+      this.reader.push(Uint8Array.from(data))
       for (let m = this.reader.next(); m !== undefined; m = this.reader.next()) this.listener.onHandshakeMessage(m)
     } catch (error) {
       this.broken = true

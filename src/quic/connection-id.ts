@@ -2,6 +2,8 @@
  * The 64-bit connection id: opaque bytes, kept as two halves so that looking one up costs no string and no BigInt.
  */
 
+const ID_LENGTH = 8
+
 /** A connection id. Immutable; equal ids need not be the same object, compare with {@link ConnectionId.equals}. */
 export class ConnectionId {
   private hexText: string | undefined
@@ -18,7 +20,8 @@ export class ConnectionId {
   /** Takes the eight bytes at `offset` (copied). */
   static read(bytes: Uint8Array, offset = 0): ConnectionId {
     // Not slice(): on a Buffer that is a view, which would keep the whole datagram alive and change with it.
-    const copy = Uint8Array.from(bytes.subarray(offset, offset + 8))
+    const copy = new Uint8Array(ID_LENGTH)
+    for (let i = 0; i < ID_LENGTH; i++) copy[i] = bytes[offset + i]!
     return new ConnectionId(copy, readUint32(bytes, offset), readUint32(bytes, offset + 4))
   }
 

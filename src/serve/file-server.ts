@@ -65,6 +65,7 @@ export class FileServer {
   static async start(o: FileServerOptions): Promise<FileServer> {
     const content = await openContent(o.root, o.recorded)
     const transport = o.transport ?? {}
+    const limits = sessionOptions('server', transport)
     const server = await QuicServer.listen({
       host: o.host,
       port: o.port,
@@ -75,7 +76,7 @@ export class FileServer {
       observe: o.observe,
       engine: o.engine,
       createSession: (connection) =>
-        new ServeSession(connection, sessionOptions('server', transport), {
+        new ServeSession(connection, limits, {
           content,
           onRequest: o.onRequest === undefined ? undefined : (request) => o.onRequest!(request, connection)
         })

@@ -3,8 +3,8 @@
  */
 import { QuicError, QuicErrorCode } from '../errors.js'
 import type { Micros } from '../types.js'
-import type { HandshakeMessage } from '../wire/handshake-message.js'
-import { Tag, tagName, tagOf } from '../wire/tags.js'
+import { HandshakeMessage } from '../wire/handshake-message.js'
+import { MessageTag, Tag, tagName, tagOf } from '../wire/tags.js'
 import type { NegotiatedConfig } from './negotiated-config.js'
 
 /** The window, in bytes, that a peer grants if its hello says nothing, and the smallest that it may grant. */
@@ -79,17 +79,28 @@ export function writeServerConfig(
   writeFixedValues(hello, own)
 }
 
+/** What a proposal writes into every hello, by proposal. */
+const fixedValues = new WeakMap<QuicConfigProposal, HandshakeMessage>()
+
 function writeFixedValues(hello: HandshakeMessage, own: QuicConfigProposal): void {
-  hello.setUint32(Tag.MIDS, own.maxIncomingStreams)
-  hello.setUint32(Tag.SFCW, own.streamWindow)
-  hello.setUint32(Tag.CFCW, own.connectionWindow)
-  if (own.omitConnectionId === true) hello.setUint32(Tag.TCID, 0)
-  if (own.initialRtt !== undefined) hello.setUint32(Tag.IRTT, own.initialRtt)
-  if (own.socketReceiveBuffer !== undefined) hello.setUint32(Tag.SRBF, own.socketReceiveBuffer)
-  if (own.disableMigration === true) hello.setUint32(Tag.NCMR, 1)
+  let values = fixedValues.get(own)
+  if (values === undefined) fixedValues.set(own, (values = fixedValuesOf(own)))
+  hello.setAll(values)
+}
+
+function fixedValuesOf(own: QuicConfigProposal): HandshakeMessage {
+  const values = new HandshakeMessage(MessageTag.SHLO)
+  values.setUint32(Tag.MIDS, own.maxIncomingStreams)
+  values.setUint32(Tag.SFCW, own.streamWindow)
+  values.setUint32(Tag.CFCW, own.connectionWindow)
+  if (own.omitConnectionId === true) values.setUint32(Tag.TCID, 0)
+  if (own.initialRtt !== undefined) values.setUint32(Tag.IRTT, own.initialRtt)
+  if (own.socketReceiveBuffer !== undefined) values.setUint32(Tag.SRBF, own.socketReceiveBuffer)
+  if (own.disableMigration === true) values.setUint32(Tag.NCMR, 1)
   if (own.connectionOptions !== undefined && own.connectionOptions.length > 0) {
-    hello.setUint32List(Tag.COPT, own.connectionOptions.map(tagOf))
+    values.setUint32List(Tag.COPT, own.connectionOptions.map(tagOf))
   }
+  return values
 }
 
 /**

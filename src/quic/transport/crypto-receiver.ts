@@ -13,6 +13,8 @@ export class CryptoReceiver {
   private sequencers = noSequencers()
   private limits: number[] = []
   private announced = 0
+  /** What {@link read} gives next, if it came in order: not stored, since it is read at once. */
+  private passing: (Uint8Array | undefined)[] = []
 
   /** @param window what the peer may have outstanding */
   constructor(
@@ -25,6 +27,7 @@ export class CryptoReceiver {
     this.traits = traits
     this.sequencers = noSequencers()
     this.limits = []
+    this.passing = []
     this.announced = 0
   }
 
@@ -39,18 +42,24 @@ export class CryptoReceiver {
 
   /** Takes the data `buffer[start, end)` of one frame in a packet of `level`. Throws a QuicError for what may not be. */
   receive(level: EncryptionLevel, offset: number, buffer: Uint8Array, start: number, end: number): void {
-    const limit = this.limits[this.space(level)] ?? this.window
+    const space = this.space(level)
+    const limit = this.limits[space] ?? this.window
     if (offset + end - start > limit) {
       throw new QuicError(QuicErrorCode.FLOW_CONTROL_RECEIVED_TOO_MUCH_DATA, 'more handshake data than was granted')
     }
-    this.sequencer(level).onFrame(offset, false, buffer, start, end)
+    const sequencer = this.sequencer(level)
+    const data = this.passing[space] === undefined ? sequencer.passOn(offset, buffer, start, end) : undefined
+    if (data === undefined) sequencer.onFrame(offset, false, buffer, start, end)
+    else this.passing[space] = data
   }
 
-  /** The next bytes in order, lent until the next call; undefined if there are none. */
+  /** The next bytes in order, which are the caller's; undefined if there are none. */
   read(level: EncryptionLevel): Uint8Array | undefined {
     const sequencer = this.sequencer(level)
     const space = this.space(level)
-    const bytes = sequencer.read()
+    // A copy of what was stored: its block goes to the next stream that needs one.
+    const bytes = this.passing[space] ?? sequencer.read()?.slice()
+    this.passing[space] = undefined
     // Handshake messages are few: a block is not kept for the next one.
     if (bytes === undefined) {
       sequencer.recycle()

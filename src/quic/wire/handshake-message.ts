@@ -27,7 +27,12 @@ const nothing = new Uint8Array(0)
 export class HandshakeMessage {
   /** What the message is, a {@link MessageTag}. */
   readonly tag: number
+  /** All values; of a message that was parsed, those that somebody has asked for. */
   private readonly values = new Map<number, Uint8Array>()
+  /** What was parsed, as long as nothing has been changed: a hello has two dozen values, and most are never asked for. */
+  private raw: Uint8Array | undefined
+  /** Bytes of all {@link values} together. */
+  private total = 0
   private minimum = 0
   private serialized: Uint8Array | undefined
 
@@ -50,20 +55,46 @@ export class HandshakeMessage {
     return HandshakeMessage.fromChecked(bytes)
   }
 
-  /** @internal `bytes` has passed {@link messageSize}. */
+  /** @internal `bytes` has passed {@link messageSize}, and is the message's own. */
   static fromChecked(bytes: Uint8Array): HandshakeMessage {
     const message = new HandshakeMessage(readUint32(bytes, 0))
-    const entries = bytes[4]! | (bytes[5]! << 8)
-    const base = HEADER_SIZE + entries * ENTRY_SIZE
-    let begin = base
-    for (let i = 0, at = HEADER_SIZE; i < entries; i++, at += ENTRY_SIZE) {
-      const end = base + readUint32(bytes, at + 4)
-      message.values.set(readUint32(bytes, at), bytes.subarray(begin, end))
-      begin = end
-    }
+    message.raw = bytes
     // The layout leaves a sender no freedom but the reserved bytes, so the raw form is the canonical one if they are 0.
     if (bytes[6] === 0 && bytes[7] === 0) message.serialized = bytes
     return message
+  }
+
+  /** Takes all values out of {@link raw}, which is not to be looked at any more. */
+  private unfold(): Map<number, Uint8Array> {
+    const { raw, values } = this
+    if (raw === undefined) return values
+    const entries = raw[4]! | (raw[5]! << 8)
+    for (let i = 0, at = HEADER_SIZE; i < entries; i++, at += ENTRY_SIZE) this.valueAt(raw, readUint32(raw, at), at)
+    this.raw = undefined
+    return values
+  }
+
+  private put(tag: number, value: Uint8Array): void {
+    this.values.set(tag, value)
+    this.total += value.length
+  }
+
+  private remove(tag: number): boolean {
+    const value = this.values.get(tag)
+    if (value === undefined) return false
+    this.total -= value.length
+    return this.values.delete(tag)
+  }
+
+  /** The value of the entry at `at`: the same object each time. */
+  private valueAt(raw: Uint8Array, tag: number, at: number): Uint8Array {
+    let value = this.values.get(tag)
+    if (value === undefined) {
+      const base = HEADER_SIZE + (raw[4]! | (raw[5]! << 8)) * ENTRY_SIZE
+      value = raw.subarray(base + (at === HEADER_SIZE ? 0 : readUint32(raw, at - 4)), base + readUint32(raw, at + 4))
+      this.put(tag, value)
+    }
+    return value
   }
 
   /** The size, in bytes, to which {@link serialize} pads the message; 0 for no padding. */
@@ -79,20 +110,33 @@ export class HandshakeMessage {
 
   /** The serialised size in bytes without padding that is still to be added. */
   get size(): number {
-    let size = HEADER_SIZE + this.values.size * ENTRY_SIZE
-    for (const value of this.values.values()) size += value.length
-    return size
+    if (this.raw !== undefined) return this.raw.length
+    return HEADER_SIZE + this.values.size * ENTRY_SIZE + this.total
   }
 
   /** The tags of the values in wire order. */
   get tags(): number[] {
-    return [...this.values.keys()].sort((a, b) => a - b)
+    const tags: number[] = []
+    for (const tag of this.unfold().keys()) {
+      let at = tags.length
+      for (; at > 0 && tags[at - 1]! > tag; at--) tags[at] = tags[at - 1]!
+      tags[at] = tag
+    }
+    return tags
   }
 
   /** Sets a value (kept by reference). */
   set(tag: number, value: Uint8Array): this {
-    this.values.set(tag, value)
+    this.unfold()
+    this.remove(tag)
+    this.put(tag, value)
     this.serialized = undefined
+    return this
+  }
+
+  /** Sets all values that another message has (kept by reference). */
+  setAll(other: HandshakeMessage): this {
+    for (const [tag, value] of other.unfold()) this.set(tag, value)
     return this
   }
 
@@ -102,7 +146,9 @@ export class HandshakeMessage {
   }
 
   setUint32(tag: number, value: number): this {
-    return this.setUint32List(tag, [value])
+    const bytes = new Uint8Array(4)
+    writeUint32(bytes, 0, value)
+    return this.set(tag, bytes)
   }
 
   /** Sets an unsigned integer of 8 bytes; `value` is below 2^53. */
@@ -135,25 +181,29 @@ export class HandshakeMessage {
   /** A copy that lacks some values, without padding. */
   without(...tags: readonly number[]): HandshakeMessage {
     const copy = new HandshakeMessage(this.tag)
-    for (const [tag, value] of this.values) if (!tags.includes(tag)) copy.values.set(tag, value)
+    for (const [tag, value] of this.unfold()) if (!tags.includes(tag)) copy.put(tag, value)
     return copy
   }
 
   delete(tag: number): void {
-    if (this.values.delete(tag)) this.serialized = undefined
+    this.unfold()
+    if (this.remove(tag)) this.serialized = undefined
   }
 
   has(tag: number): boolean {
-    return this.values.has(tag)
+    return this.raw === undefined ? this.values.has(tag) : findEntry(this.raw, tag) > 0
   }
 
   get(tag: number): Uint8Array | undefined {
-    return this.values.get(tag)
+    const { raw } = this
+    if (raw === undefined) return this.values.get(tag)
+    const at = findEntry(raw, tag)
+    return at > 0 ? this.valueAt(raw, tag, at) : undefined
   }
 
   /** @throws QuicError CRYPTO_MESSAGE_PARAMETER_NOT_FOUND */
   require(tag: number): Uint8Array {
-    const value = this.values.get(tag)
+    const value = this.get(tag)
     if (value === undefined) {
       throw new QuicError(QuicErrorCode.CRYPTO_MESSAGE_PARAMETER_NOT_FOUND, `Missing ${tagName(tag)}`)
     }
@@ -162,13 +212,13 @@ export class HandshakeMessage {
 
   /** A value as text, one character a byte; undefined if absent. */
   text(tag: number): string | undefined {
-    const value = this.values.get(tag)
+    const value = this.get(tag)
     return value && Buffer.from(value.buffer, value.byteOffset, value.length).toString('latin1')
   }
 
   /** A 4-byte number; undefined if absent. @throws QuicError INVALID_CRYPTO_MESSAGE_PARAMETER if of another size */
   uint32(tag: number): number | undefined {
-    const value = this.values.get(tag)
+    const value = this.get(tag)
     if (value === undefined) return undefined
     if (value.length !== 4) throw badValue(tag)
     return readUint32(value, 0)
@@ -180,7 +230,7 @@ export class HandshakeMessage {
    * @throws QuicError INVALID_CRYPTO_MESSAGE_PARAMETER if of another size
    */
   uint64(tag: number): number | undefined {
-    const value = this.values.get(tag)
+    const value = this.get(tag)
     if (value === undefined) return undefined
     if (value.length !== 8) throw badValue(tag)
     return readUint32(value, 0) + readUint32(value, 4) * 0x1_0000_0000
@@ -192,7 +242,7 @@ export class HandshakeMessage {
    * @throws QuicError INVALID_CRYPTO_MESSAGE_PARAMETER if its size is not a multiple of four
    */
   uint32List(tag: number): number[] | undefined {
-    const value = this.values.get(tag)
+    const value = this.get(tag)
     if (value === undefined) return undefined
     if (value.length % 4 !== 0) throw badValue(tag)
     const list: number[] = []
@@ -206,7 +256,7 @@ export class HandshakeMessage {
    * @throws QuicError INVALID_CRYPTO_MESSAGE_PARAMETER if the lengths do not add up
    */
   length24List(tag: number): Uint8Array[] | undefined {
-    const value = this.values.get(tag)
+    const value = this.get(tag)
     if (value === undefined) return undefined
     const list: Uint8Array[] = []
     for (let at = 0; at < value.length; ) {
@@ -228,12 +278,13 @@ export class HandshakeMessage {
   serialize(): Uint8Array {
     if (this.serialized !== undefined) return this.serialized
     const missing = this.minimum - this.size
+    this.unfold()
     if (missing > 0) {
       if (this.values.has(Tag.PAD)) throw new Error('a message with a PAD of its own cannot be padded')
-      this.values.set(Tag.PAD, new Uint8Array(Math.max(0, missing - ENTRY_SIZE)).fill(PAD_BYTE))
+      this.put(Tag.PAD, new Uint8Array(Math.max(0, missing - ENTRY_SIZE)).fill(PAD_BYTE))
     }
     this.serialized = this.write()
-    if (missing > 0) this.values.delete(Tag.PAD)
+    if (missing > 0) this.remove(Tag.PAD)
     return this.serialized
   }
 
@@ -267,9 +318,11 @@ export class HandshakeMessage {
  * Cuts a stream of bytes into messages. After it has thrown it must not be used again: the stream is broken.
  */
 export class HandshakeMessageReader {
-  private buffer = nothing
+  private buffer: Uint8Array = nothing
   private begin = 0
   private end = 0
+  /** The buffer is what {@link push} was given, and not for the reader to write to. */
+  private shared = false
   /** Bytes that must be there before looking again makes sense. */
   private needed = HEADER_SIZE
 
@@ -281,16 +334,23 @@ export class HandshakeMessageReader {
     return this.end - this.begin
   }
 
-  /** Takes the stream's next bytes (copied). */
+  /** Takes the stream's next bytes, which nobody may write to any more: messages are views of them where they can be. */
   push(bytes: Uint8Array): void {
-    if (this.end + bytes.length > this.buffer.length) {
+    if (this.end === 0) {
+      this.buffer = bytes
+      this.end = bytes.length
+      this.shared = true
+      return
+    }
+    if (this.shared || this.end + bytes.length > this.buffer.length) {
       const held = this.buffered
       const target =
-        held + bytes.length > this.buffer.length
+        this.shared || held + bytes.length > this.buffer.length
           ? new Uint8Array(Math.max(held + bytes.length, this.buffer.length * 2, FIRST_BUFFER_SIZE))
           : this.buffer
       target.set(this.buffer.subarray(this.begin, this.end))
       this.buffer = target
+      this.shared = false
       this.begin = 0
       this.end = held
     }
@@ -299,7 +359,7 @@ export class HandshakeMessageReader {
   }
 
   /**
-   * The next whole message, undefined if there is none. It owns its bytes.
+   * The next whole message, undefined if there is none. Nobody else writes to its bytes.
    *
    * @throws QuicError CRYPTO_TOO_MANY_ENTRIES, CRYPTO_DUPLICATE_TAG, CRYPTO_TAGS_OUT_OF_ORDER, and
    *   CRYPTO_INVALID_VALUE_LENGTH for a message above the limit; each as soon as the bytes that prove it are there
@@ -314,7 +374,9 @@ export class HandshakeMessageReader {
       this.needed = size.bytes
       return undefined
     }
-    const bytes = this.buffer.slice(this.begin, this.begin + size.bytes)
+    const { begin } = this
+    const end = begin + size.bytes
+    const bytes = this.shared ? this.buffer.subarray(begin, end) : this.buffer.slice(begin, end)
     this.begin += size.bytes
     this.needed = HEADER_SIZE
     if (this.buffered === 0) {
@@ -324,6 +386,21 @@ export class HandshakeMessageReader {
     }
     return HandshakeMessage.fromChecked(bytes)
   }
+}
+
+/** Where the entry of a tag stands; 0 if there is none. Entries ascend by tag. */
+function findEntry(raw: Uint8Array, tag: number): number {
+  let low = 0
+  let high = raw[4]! | (raw[5]! << 8)
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    const at = HEADER_SIZE + middle * ENTRY_SIZE
+    const found = readUint32(raw, at)
+    if (found === tag) return at
+    if (found < tag) low = middle + 1
+    else high = middle
+  }
+  return 0
 }
 
 function badValue(tag: number): QuicError {

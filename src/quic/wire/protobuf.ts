@@ -6,23 +6,45 @@
 const WireType = { Varint: 0, Fixed64: 1, Bytes: 2, Fixed32: 5 } as const
 const MAX_VARINT_BYTES = 10
 
+/** Most messages of a token are shorter than this, bytes. */
+const FIRST_CAPACITY = 96
+
 /** Builds one message, field by field. */
 export class ProtobufWriter {
-  private readonly parts: Uint8Array[] = []
+  private buffer = new Uint8Array(FIRST_CAPACITY)
+  private length = 0
 
   /** @param value an integer from 0 to 2^53 */
   integer(field: number, value: number): this {
-    this.parts.push(varint(field * 8 + WireType.Varint), varint(value))
+    this.reserve(2 * MAX_VARINT_BYTES)
+    this.varint(field * 8 + WireType.Varint)
+    this.varint(value)
     return this
   }
 
   bytes(field: number, value: Uint8Array): this {
-    this.parts.push(varint(field * 8 + WireType.Bytes), varint(value.length), value)
+    this.reserve(2 * MAX_VARINT_BYTES + value.length)
+    this.varint(field * 8 + WireType.Bytes)
+    this.varint(value.length)
+    this.buffer.set(value, this.length)
+    this.length += value.length
     return this
   }
 
   finish(): Uint8Array {
-    return Buffer.concat(this.parts)
+    return this.buffer.subarray(0, this.length)
+  }
+
+  private reserve(bytes: number): void {
+    if (this.length + bytes <= this.buffer.length) return
+    const larger = new Uint8Array(2 * (this.length + bytes))
+    larger.set(this.buffer.subarray(0, this.length))
+    this.buffer = larger
+  }
+
+  private varint(value: number): void {
+    for (; value >= 0x80; value = Math.floor(value / 0x80)) this.buffer[this.length++] = (value % 0x80) | 0x80
+    this.buffer[this.length++] = value
   }
 }
 
@@ -74,11 +96,4 @@ export function readProtobuf(message: Uint8Array, fields: ProtobufFields): boole
     }
   }
   return at === message.length
-}
-
-function varint(value: number): Uint8Array {
-  const bytes: number[] = []
-  for (; value >= 0x80; value = Math.floor(value / 0x80)) bytes.push((value % 0x80) | 0x80)
-  bytes.push(value)
-  return Uint8Array.from(bytes)
 }

@@ -1,7 +1,7 @@
 /**
  * Rejections: what a client needs for its next hello (quic_crypto_server_config.cc, BuildRejection).
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { CertifiedKey } from '../../crypto/proof.js'
 import { signedProofData } from '../../crypto/proof.js'
 import { QuicError, QuicErrorCode } from '../../errors.js'
@@ -151,7 +151,7 @@ function setProof(
 }
 
 function hashOf(chlo: HandshakeMessage): Uint8Array {
-  return createHash('sha256').update(chlo.serialize()).digest()
+  return hash('sha256', chlo.serialize(), 'buffer')
 }
 
 function sign(key: CertifiedKey, chloHash: Uint8Array, scfg: Uint8Array): Uint8Array {

@@ -16,6 +16,7 @@ import { EncryptionLevel } from '../../types.js'
 import { HandshakeMessage, HandshakeMessageReader } from '../../wire/handshake-message.js'
 import { encodeSocketAddress } from '../../wire/socket-address.js'
 import { MessageTag, Tag, rejectReasonName, tagName } from '../../wire/tags.js'
+import type { QuicVersion } from '../../wire/versions/version.js'
 import type { CachedNetworkParameters } from '../cached-network-parameters.js'
 import type { QuicConfigProposal } from '../config.js'
 import { processClientConfig, writeServerConfig } from '../config.js'
@@ -234,16 +235,25 @@ export class QuicCryptoServerHandshake implements CryptoHandshake {
       .set(Tag.STK, this.options.tokens.issue(address, host.helper.wallSeconds(), chlo.get(Tag.STK)))
       .set(Tag.CADR, encodeSocketAddress(host.peerAddress))
       .set(Tag.PUBS, publicValue)
-      .setUint32List(
-        Tag.VER,
-        host.supportedVersions.map((version) => version.tag)
-      )
+      .set(Tag.VER, versionList(host.supportedVersions))
     const { resetToken } = this.options
     if (host.version.traits.statelessReset && resetToken !== undefined) {
       shlo.set(Tag.SRST, resetToken(host.connectionId.bytes))
     }
     return shlo
   }
+}
+
+/** The value of VER, by the versions that it lists. */
+const versionLists = new WeakMap<readonly QuicVersion[], Uint8Array>()
+
+function versionList(versions: readonly QuicVersion[]): Uint8Array {
+  const known = versionLists.get(versions)
+  if (known !== undefined) return known
+  const tags = versions.map((version) => version.tag)
+  const list = new HandshakeMessage(MessageTag.SHLO).setUint32List(Tag.VER, tags).require(Tag.VER)
+  versionLists.set(versions, list)
+  return list
 }
 
 /** The algorithms that a full hello names, of which the config must offer both, and the secrets that follow. */

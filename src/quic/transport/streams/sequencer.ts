@@ -100,6 +100,23 @@ export class QuicStreamSequencer {
     return outcome
   }
 
+  /**
+   * For readers that take everything at once: hands on the data of a frame that is exactly what they wait for, without
+   * storing it.
+   * @returns a copy of the data, which counts as read; undefined for any other frame, which is for {@link onFrame} to take
+   */
+  passOn(offset: number, buffer: Uint8Array, start: number, end: number): Uint8Array | undefined {
+    const { received } = this
+    const dataEnd = offset + end - start
+    const next = offset === this.consumedOffset && offset === this.highest && received.count <= 1
+    if (!next || start === end || dataEnd > this.endOffset || this.discarding) return undefined
+    received.add(offset, dataEnd)
+    this.highest = this.consumedOffset = dataEnd
+    const data = new Uint8Array(end - start)
+    data.set(buffer.subarray(start, end))
+    return data
+  }
+
   /** Learns the stream's length, from a FIN or from trailers. */
   setFinalOffset(offset: number): SequencerOutcome {
     if (offset === this.endOffset) return SequencerOutcome.Nothing
