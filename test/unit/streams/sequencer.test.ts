@@ -47,6 +47,33 @@ describe('QuicStreamSequencer', () => {
     expect(sequencer.atEnd).toBe(true)
   })
 
+  it('hands on what comes in its turn, and gives the same bytes as without, whatever comes in between', () => {
+    const frames = fc.array(fc.tuple(fc.nat(40), fc.integer({ min: 1, max: 12 })), { minLength: 1, maxLength: 40 })
+    fc.assert(
+      fc.property(frames, (list) => {
+        const plain = new QuicStreamSequencer(1, false)
+        const passing = new QuicStreamSequencer(1, false)
+        const seen: Uint8Array[] = []
+        const expected: Uint8Array[] = []
+        for (const [start, length] of list) {
+          feed(plain, start, start + length)
+          expected.push(readAll(plain))
+          const lent = content.slice(start, start + length)
+          const data = passing.passOn(start, lent, 0, length)
+          if (data === undefined) feed(passing, start, start + length)
+          lent.fill(0xee)
+          seen.push(data ?? new Uint8Array(0), readAll(passing))
+          expect(passing.consumed).toBe(plain.consumed)
+        }
+        expect(Buffer.concat(seen)).toEqual(Buffer.concat(expected))
+      })
+    )
+    const fresh = new QuicStreamSequencer(1, false)
+    expect(fresh.passOn(0, content, 0, 5)).toEqual(content.slice(0, 5))
+    expect(fresh.passOn(6, content, 6, 8)).toBeUndefined()
+    expect(fresh.bufferedBytes).toBe(0)
+  })
+
   it('ignores duplicates, also of what was consumed', () => {
     const sequencer = new QuicStreamSequencer(5, true)
     feed(sequencer, 0, 100)
