@@ -6,10 +6,10 @@
  * `{ 1: address (16 bytes, IPv4 mapped), 2: issued, seconds since the UNIX epoch, 3: what was found of the path }`. It
  * depends on no server config, so it outlives a change of those.
  */
-import ipaddr from 'ipaddr.js'
 import { hkdf } from '../../crypto/hkdf.js'
 import type { CryptoPrimitives } from '../../crypto/primitives.js'
 import { ProtobufWriter, readProtobuf } from '../../wire/protobuf.js'
+import { ipBytes } from '../../wire/socket-address.js'
 import { RejectReason } from '../../wire/tags.js'
 import type { CachedNetworkParameters } from '../cached-network-parameters.js'
 import { decodeNetworkParameters, encodeNetworkParameters } from '../cached-network-parameters.js'
@@ -183,6 +183,8 @@ function sameAddress(a: Uint8Array, b: Uint8Array): boolean {
   return Buffer.compare(a, b) === 0
 }
 
+/** Bytes of an IPv6 address. */
+const MAPPED_LENGTH = 16
 let lastAddress = ''
 let lastMapped: Uint8Array = new Uint8Array(0)
 
@@ -190,9 +192,15 @@ let lastMapped: Uint8Array = new Uint8Array(0)
 function mappedAddress(address: string): Uint8Array {
   // One hello asks for its sender's several times.
   if (address === lastAddress) return lastMapped
-  const ip = ipaddr.parse(address)
-  const v6 = ip.kind() === 'ipv4' ? (ip as ipaddr.IPv4).toIPv4MappedAddress() : ip
-  lastMapped = Uint8Array.from(v6.toByteArray())
+  lastMapped = mapped(ipBytes(address))
   lastAddress = address
   return lastMapped
+}
+
+function mapped(bytes: Uint8Array): Uint8Array {
+  if (bytes.length === MAPPED_LENGTH) return bytes
+  const address = new Uint8Array(MAPPED_LENGTH)
+  address.fill(0xff, MAPPED_LENGTH - 6, MAPPED_LENGTH - 4)
+  address.set(bytes, MAPPED_LENGTH - 4)
+  return address
 }
