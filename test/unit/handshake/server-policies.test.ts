@@ -11,10 +11,11 @@ import { defaultClientConfig, defaultServerConfig } from '../../../src/quic/hand
 import { ServerConfig } from '../../../src/quic/handshake/server/server-config.js'
 import { ServerHandshakes } from '../../../src/quic/handshake/server/server-handshakes.js'
 import type { EarlyDataPolicy } from '../../../src/quic/handshake/server/server-handshakes.js'
+import { ClientNonces } from '../../../src/quic/handshake/server/strike-register.js'
 import { QuicErrorCode } from '../../../src/quic/errors.js'
 import { EncryptionLevel } from '../../../src/quic/types.js'
 import { HandshakeMessage } from '../../../src/quic/wire/handshake-message.js'
-import { MessageTag, Tag, rejectReasonName, tagName, tagOf } from '../../../src/quic/wire/tags.js'
+import { MessageTag, RejectReason, Tag, rejectReasonName, tagName, tagOf } from '../../../src/quic/wire/tags.js'
 import { supportedVersions } from '../../../src/quic/wire/versions/registry.js'
 import type { QuicVersion } from '../../../src/quic/wire/versions/version.js'
 import { makeCertificate, type TestCertificate } from '../../helpers/certificates.js'
@@ -45,6 +46,7 @@ interface Setup {
   earlyData?: EarlyDataPolicy
   configs?: ServerConfig[]
   seconds?: number
+  mayRetryAs?: (connectionId: Uint8Array) => boolean
 }
 
 function makeServer(o: Setup = {}): ServerHandshakes {
@@ -58,7 +60,8 @@ function makeServer(o: Setup = {}): ServerHandshakes {
     configs: o.configs ?? [config()],
     tokenSecrets: [random(16)],
     config: defaultServerConfig,
-    earlyData: o.earlyData
+    earlyData: o.earlyData,
+    mayRetryAs: o.mayRetryAs
   })
 }
 
@@ -281,6 +284,22 @@ describe('mechanism: reject reasons', () => {
     expect(reasons).toEqual([['CLIENT_NONCE_NOT_UNIQUE_FAILURE'], ['CLIENT_NONCE_NOT_UNIQUE_FAILURE']])
   })
 
+  it('take no memory once their server config is gone', () => {
+    const generate = (): ServerConfig =>
+      ServerConfig.generate({ random, wallSeconds: now, aeads: ['AESG'], keyExchanges: ['C255'] })
+    const [old, next] = [generate(), generate()]
+    const nonces = new ClientNonces(now)
+    const server = makeServer({ configs: [old], earlyData: { nonces } })
+    const cached = new CachedServerState()
+    connect(server, { cached })
+    const nonce = connect(server, { cached }).client.host.sent[0]!.message.get(Tag.NONC)!
+    const again = (): RejectReason | undefined => nonces.use(nonce, old, now)
+    server.useSecrets([old, next], [random(16)])
+    expect(again()).toBe(RejectReason.CLIENT_NONCE_NOT_UNIQUE_FAILURE)
+    server.useSecrets([next], [random(16)])
+    expect(again()).toBeUndefined()
+  })
+
   it('tell of a nonce for another orbit, of clocks that differ, of a nonce of the wrong length', () => {
     const server = makeServer()
     const cached = new CachedServerState()
@@ -408,6 +427,21 @@ describe('a stateless reject', () => {
     asking.setText(Tag.SNI, 'localhost')
     expect(server.rejectStatelessly(asking.serialize(), context())).toBeUndefined()
     expect(server.rejectStatelessly(chlo.subarray(0, 500), context())).toBeUndefined()
+  })
+
+  it('names an id under which the client reaches this server again; without any, a connection is made', () => {
+    const asked: number[] = []
+    const mayRetryAs = (id: Uint8Array): boolean => asked.push(id.length) > 0 && id[7]! % 4 === 3
+    const server = makeServer({ mayRetryAs })
+    const { client } = connect(server)
+    const chlo = HandshakeMessage.parse(client.host.sent[0]!.bytes).setText(Tag.COPT, 'SREJ').serialize()
+    for (let i = 0; i < 8; i++) {
+      const srej = HandshakeMessage.parse(server.rejectStatelessly(chlo, context())!)
+      expect(srej.get(Tag.RCID)![7]! % 4).toBe(3)
+    }
+    expect(new Set(asked)).toEqual(new Set([8]))
+    expect(asked.length).toBeGreaterThan(8)
+    expect(makeServer({ mayRetryAs: () => false }).rejectStatelessly(chlo, context())).toBeUndefined()
   })
 
   it('without an id, or of the wrong length, ends the connection', () => {
