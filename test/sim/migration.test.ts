@@ -1,7 +1,7 @@
 import { describe, expect } from 'vitest'
 import type { PeerAddress } from '../../src/quic/types.js'
 import { supportedVersions } from '../../src/quic/wire/versions/registry.js'
-import { Bottleneck, Delay, Duplicate, Loss, Reorder, type NetworkNode } from '../helpers/sim/network.js'
+import { Bottleneck, Delay, DropIf, Duplicate, Loss, Reorder, type NetworkNode } from '../helpers/sim/network.js'
 import { connectPair, scenario, type ConnectedPair } from '../helpers/sim/scenario.js'
 
 const RATE = 500_000
@@ -83,6 +83,32 @@ describe('mechanism: NAT rebinding', () => {
     client.move(elsewhere(pair, 2))
     world.run(() => client.session.done, 60_000)
     expect(client.serverSide(world)!.peerAddress).toEqual(client.seenAt)
+  })
+
+  scenario('a late packet of the older path moves nobody back, though the new one does not answer yet', 1, (seed) => {
+    const late: Uint8Array[] = []
+    const [hold, dark] = [{ on: false }, { on: false }]
+    const up = [new DropIf((bytes) => hold.on && late.push(bytes.slice()) > 0), new Delay(20)]
+    const pair = connectPair({ seed, up, down: [new Delay(20), new DropIf(() => dark.on)] })
+    const { client, world } = pair
+    world.run(() => client.serverSide(world)!.handshakeConfirmed)
+    const server = client.serverSide(world)!
+    hold.on = true
+    start(pair, seed, 100)
+    world.run(() => late.length > 0)
+    hold.on = false
+    dark.on = true
+    client.move(elsewhere(pair, 1))
+    start(pair, seed + 1, 100)
+    world.run(() => server.peerAddress.port === 50_001, 1_000)
+    world.run(() => server.stats.tailLossProbes > 0, 1_000)
+    const before = server.stats.packetsReceived
+    world.inject(client.address, late[0]!)
+    world.advance(1)
+    expect(server.stats.packetsReceived).toBe(before + 1)
+    expect(server.peerAddress.port).toBe(50_001)
+    dark.on = false
+    world.run(() => client.session.done, 10_000)
   })
 
   scenario('packets of an older path that come late do not move the client back', 2, (seed) => {
