@@ -9,9 +9,9 @@ import { SentFramePool } from '../../../src/quic/recovery/sent-frame.js'
 import { BufferedPacketStore } from '../../../src/quic/transport/buffered-packet-store.js'
 import { ChloExtractor } from '../../../src/quic/transport/chlo-extractor.js'
 import type { QuicConnection } from '../../../src/quic/transport/connection.js'
-import { QuicDispatcher, type NewConnection } from '../../../src/quic/transport/dispatcher.js'
+import { QuicDispatcher, type NewConnection, type QuicDispatcherOptions } from '../../../src/quic/transport/dispatcher.js'
 import { PacketAssembler } from '../../../src/quic/transport/packets/packet-assembler.js'
-import { TRANSMIT_BUFFER_SIZE } from '../../../src/quic/transport/transmit.js'
+import { TRANSMIT_BUFFER_SIZE, type Transmit } from '../../../src/quic/transport/transmit.js'
 import { EncryptionLevel, Perspective, type PeerAddress } from '../../../src/quic/types.js'
 import { HandshakeMessage } from '../../../src/quic/wire/handshake-message.js'
 import { MessageTag, Tag } from '../../../src/quic/wire/tags.js'
@@ -32,8 +32,7 @@ function idOf(n: number): ConnectionId {
 }
 
 /** A client's packet with the part of a handshake message that fits. */
-function firstPacket(message: HandshakeMessage, id: ConnectionId, version: QuicVersion): Uint8Array {
-  const length = 1350
+function firstPacket(message: HandshakeMessage, id: ConnectionId, version: QuicVersion, length = 1350): Uint8Array {
   const assembler = new PacketAssembler(Perspective.Client, version, length, new SentFramePool(), { connectionId: id, aeadProvider })
   const bytes = message.serialize()
   const source = {
@@ -65,8 +64,13 @@ class FakeServerConnection {
   readonly connected = true
   readonly hasClosePending = false
   readonly got: Uint8Array[] = []
+  /** Transmits that it has yet to send. */
+  toSend = 0
 
-  constructor(readonly connectionId: ConnectionId) {}
+  constructor(
+    readonly connectionId: ConnectionId,
+    readonly onWake: () => void
+  ) {}
 
   start(): void {}
   deliverEvents(): void {}
@@ -74,8 +78,11 @@ class FakeServerConnection {
   nextTimeout(): number {
     return Infinity
   }
-  pollTransmit(): undefined {
-    return undefined
+  pollTransmit(_now: number, out: Uint8Array): Transmit | undefined {
+    if (this.toSend === 0) return undefined
+    this.toSend--
+    out.set(this.connectionId.bytes)
+    return { to: from, length: 8, segmentSize: 8 }
   }
   handleDatagram(_now: number, _from: PeerAddress, bytes: Uint8Array): void {
     this.got.push(Uint8Array.from(bytes))
@@ -86,17 +93,19 @@ class Server {
   readonly made: FakeServerConnection[] = []
   readonly dispatcher: QuicDispatcher
   now = 100 * SECOND
+  wakes = 0
 
-  constructor(versions: readonly QuicVersion[] = supportedVersions) {
+  constructor(versions: readonly QuicVersion[] = supportedVersions, o: Partial<QuicDispatcherOptions> = {}) {
     const random = new SeededRandom(1)
     this.dispatcher = new QuicDispatcher({
       supportedVersions: versions,
       aeadProvider,
       helper: simulatedHelper(random, () => 0),
       resetToken: () => new Uint8Array(16).fill(0xab),
-      onWake: () => {},
-      createConnection: ({ connectionId }: NewConnection) => {
-        const connection = new FakeServerConnection(connectionId)
+      onWake: () => this.wakes++,
+      ...o,
+      createConnection: ({ connectionId, onWake }: NewConnection) => {
+        const connection = new FakeServerConnection(connectionId, onWake)
         this.made.push(connection)
         return connection as unknown as QuicConnection
       }
@@ -158,7 +167,25 @@ describe('mechanism: time-wait list', () => {
     const long = Buffer.concat([Buffer.from('c0aabbccdd08', 'hex'), idOf(3).bytes, Buffer.from([0]), Buffer.alloc(1100)])
     expect(server.take(long)).toEqual([])
     expect(server.take(Buffer.concat([long, Buffer.alloc(200)]))).toHaveLength(1)
+    // The same in the form of Q044 and Q046, whose first packets may be smaller.
+    const older = new Server([q036])
+    const nibbles = Buffer.concat([Buffer.of(0xff), Buffer.from('Q046'), Buffer.of(0x50), idOf(3).bytes, Buffer.alloc(1010)])
+    expect(older.take(nibbles.subarray(0, 1023))).toEqual([])
+    expect(older.take(nibbles)).toHaveLength(1)
+    // No packet has the number 0.
+    expect(server.take(early(idOf(4), 0))).toEqual([])
+    expect(server.dispatcher.nextTimeout()).toBe(server.now + 200 * SECOND)
     expect(server.made).toEqual([])
+  })
+
+  it('wait to be sent in a queue that has an end', () => {
+    const server = new Server()
+    for (let i = 0; i < 1_100; i++) {
+      const packet = Buffer.concat([Buffer.from([0x0c]), idOf(i).bytes, Buffer.from([5]), Buffer.alloc(30, 7)])
+      server.dispatcher.handleDatagram(server.now, from, packet)
+    }
+    expect(server.sent()).toHaveLength(1_024)
+    expect(server.wakes).toBe(1_024)
   })
 
   it('with short headers get a stateless reset, shorter than they are', () => {
@@ -209,6 +236,17 @@ describe('mechanism: session budget', () => {
     expect(server.made[16]!.got.map((bytes) => bytes[13])).toEqual([1, 2])
   })
 
+  it('have the server called back for those that wait', () => {
+    const server = new Server()
+    for (let i = 0; i < 16; i++) server.take(hello(idOf(i)))
+    expect(server.wakes).toBe(0)
+    server.take(early(idOf(16), 2))
+    expect(server.wakes).toBe(0)
+    server.take(hello(idOf(17)))
+    expect(server.wakes).toBe(1)
+    expect(server.dispatcher.nextTimeout()).toBe(0)
+  })
+
   it('are not made once the server stops, nor above its limit', () => {
     const server = new Server()
     server.dispatcher.stopAccepting()
@@ -216,6 +254,20 @@ describe('mechanism: session budget', () => {
     server.turn()
     expect(server.made).toEqual([])
     expect(server.dispatcher.stats.datagramsDropped).toBe(1)
+    const small = new Server(supportedVersions, { maxConnections: 2 })
+    for (let i = 0; i < 3; i++) expect(small.take(hello(idOf(i)))).toEqual([])
+    expect(small.made).toHaveLength(2)
+    expect(small.dispatcher.stats.datagramsDropped).toBe(1)
+    expect(small.dispatcher.nextTimeout()).toBe(Infinity)
+  })
+
+  it.each(supportedVersions)('are made for hellos of $label in packets of 1200 bytes, and smaller ones until Q046', (version) => {
+    const message = new HandshakeMessage(MessageTag.CHLO).set(Tag.NONP, new Uint8Array(32))
+    const server = new Server()
+    server.take(firstPacket(message, idOf(1), version, 1199))
+    expect(server.made).toHaveLength(version.number >= 46 ? 0 : 1)
+    server.take(firstPacket(message, idOf(2), version, 1200))
+    expect(server.made.at(-1)?.connectionId).toEqual(idOf(2))
   })
 
   it('whose hello never comes are given up after five seconds', () => {
@@ -226,6 +278,45 @@ describe('mechanism: session budget', () => {
     server.turn()
     // Known as gone from now on.
     expect(server.take(early(idOf(1), 3))[0]!.slice(0, 2)).toBe('0e')
+  })
+})
+
+describe('connections with much to send', () => {
+  it('take turns of one transmit each', () => {
+    const server = new Server()
+    for (const n of [1, 2, 3]) server.take(hello(idOf(n)))
+    for (const [i, connection] of server.made.entries()) {
+      connection.toSend = 3 - i
+      connection.onWake()
+      connection.onWake()
+    }
+    expect(server.sent().map((bytes) => Number(`0x${bytes}`))).toEqual([1, 2, 3, 1, 2, 1])
+    expect(server.dispatcher.stats).toMatchObject({ datagramsSent: 6, bytesSent: 48 })
+  })
+})
+
+describe('mechanism: stateless reject', () => {
+  const reject = (): Uint8Array => new HandshakeMessage(MessageTag.SREJ).set(Tag.RCID, idOf(9).bytes).serialize()
+
+  it('is the answer to whatever else comes under its id, ever more seldom', () => {
+    const server = new Server(supportedVersions, { rejectStatelessly: reject })
+    const answer = server.take(hello(idOf(1)))
+    expect(answer).toHaveLength(1)
+    // The hello was the first packet: the 2nd, 4th and 8th are answered.
+    const answers = Array.from({ length: 8 }, (_, i) => server.take(i === 1 ? hello(idOf(1)) : early(idOf(1), 2 + i)))
+    expect(answers.flatMap((packets, i) => (packets.length > 0 ? [i + 2] : []))).toEqual([2, 4, 8])
+    expect(new Set(answers.flat())).toEqual(new Set(answer))
+    expect(server.dispatcher.stats).toMatchObject({ statelessRejects: 1, connectionsCreated: 0, publicResetsSent: 0 })
+  })
+
+  it('counts for the budget of a turn as a connection does', () => {
+    const server = new Server(supportedVersions, { rejectStatelessly: reject })
+    const answered = Array.from({ length: 20 }, (_, i) => server.take(hello(idOf(i))).length)
+    expect(answered).toEqual([...Array<number>(16).fill(1), 0, 0, 0, 0])
+    server.turn()
+    server.turn()
+    expect(server.sent()).toHaveLength(4)
+    expect(server.dispatcher.stats).toMatchObject({ statelessRejects: 20, connectionsCreated: 0 })
   })
 })
 

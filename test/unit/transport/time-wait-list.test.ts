@@ -34,6 +34,12 @@ describe('mechanism: time-wait list', () => {
     expect(list.onPacket(id(9).low, id(9).high)).toBe(answers[9])
   })
 
+  it('has room for a busy server', () => {
+    const list = new TimeWaitList()
+    for (let n = 0; n < 20_000; n++) list.add(n, ConnectionId.read(new Uint8Array(new Uint32Array([n, 7]).buffer)))
+    expect(list.size).toBe(20_000)
+  })
+
   it('forgets after 200 s', () => {
     const list = new TimeWaitList()
     list.add(1000, id(1))
