@@ -36,6 +36,14 @@ describe('mechanism: ack decimation', () => {
       for (const option of decimation) expect(acks([option])).toBeLessThan(0.6 * usual)
     })
   }
+
+  scenario("the server's acknowledgements become fewer as well", 1, (seed) => {
+    const acks = (connectionOptions: string[]): number => {
+      const o = { seed, transport: { connectionOptions }, up: slow(), down: slow() }
+      return runExchanges(o, [{ up: 400_000, down: 0, seed }]).client.datagramsReceived
+    }
+    expect(acks(['ACKD'])).toBeLessThan(0.7 * acks([]))
+  })
 })
 
 describe('mechanism: NSTP', () => {
@@ -161,6 +169,7 @@ describe('mechanism: 5RTO', () => {
         if (options.length > 0) {
           expect(world.elapsedMs).toBeLessThan(20_000)
           expect(client.connection.closeError!.details).toBe('5 consecutive retransmission timeouts')
+          expect(client.connection.stats.retransmissionTimeouts).toBe(4)
         }
         world.run(() => !server.connected, 120_000)
         expect(server.closeError!.code).toBe('QUIC_NETWORK_IDLE_TIMEOUT')

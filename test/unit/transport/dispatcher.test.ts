@@ -32,20 +32,27 @@ function idOf(n: number): ConnectionId {
 }
 
 /** A client's packet with the part of a handshake message that fits. */
-function firstPacket(message: HandshakeMessage, id: ConnectionId, version: QuicVersion, length = 1350): Uint8Array {
+function firstPacket(
+  message: HandshakeMessage,
+  id: ConnectionId,
+  version: QuicVersion,
+  o: { length?: number; offset?: number; edit?: (plain: Uint8Array) => void } = {}
+): Uint8Array {
+  const { length = 1350, offset = 0 } = o
   const assembler = new PacketAssembler(Perspective.Client, version, length, new SentFramePool(), { connectionId: id, aeadProvider })
   const bytes = message.serialize()
   const source = {
-    copyTo: (target: Uint8Array, at: number, offset: number, count: number) => {
-      target.set(bytes.subarray(offset, offset + count), at)
+    copyTo: (target: Uint8Array, at: number, from: number, count: number) => {
+      target.set(bytes.subarray(from - offset, from - offset + count), at)
     }
   }
   const out = new Uint8Array(TRANSMIT_BUFFER_SIZE)
   assembler.beginBatch(out)
   assembler.beginPacket(0, EncryptionLevel.None, 1, 1, id.bytes, true, undefined, false, 0)
-  assembler.addCrypto(0, Math.min(bytes.length, assembler.cryptoCapacity(0)), source)
+  assembler.addCrypto(offset, Math.min(bytes.length, assembler.cryptoCapacity(offset)), source)
   assembler.pad()
   const size = assembler.endPacket()
+  o.edit?.(out)
   assembler.sealBatch()
   return out.slice(0, size)
 }
@@ -64,6 +71,7 @@ class FakeServerConnection {
   readonly connected = true
   readonly hasClosePending = false
   readonly got: Uint8Array[] = []
+  readonly gotFrom: PeerAddress[] = []
   /** Transmits that it has yet to send. */
   toSend = 0
 
@@ -84,7 +92,8 @@ class FakeServerConnection {
     out.set(this.connectionId.bytes)
     return { to: from, length: 8, segmentSize: 8 }
   }
-  handleDatagram(_now: number, _from: PeerAddress, bytes: Uint8Array): void {
+  handleDatagram(_now: number, sender: PeerAddress, bytes: Uint8Array): void {
+    this.gotFrom.push(sender)
     this.got.push(Uint8Array.from(bytes))
   }
 }
@@ -261,12 +270,12 @@ describe('mechanism: session budget', () => {
     expect(small.dispatcher.nextTimeout()).toBe(Infinity)
   })
 
-  it.each(supportedVersions)('are made for hellos of $label in packets of 1200 bytes, and smaller ones until Q046', (version) => {
+  it.each(supportedVersions)('are made for hellos of $label in packets of 1200 bytes, and in smaller ones where the version has no such rule', (version) => {
     const message = new HandshakeMessage(MessageTag.CHLO).set(Tag.NONP, new Uint8Array(32))
     const server = new Server()
-    server.take(firstPacket(message, idOf(1), version, 1199))
+    server.take(firstPacket(message, idOf(1), version, { length: 1199 }))
     expect(server.made).toHaveLength(version.number >= 46 ? 0 : 1)
-    server.take(firstPacket(message, idOf(2), version, 1200))
+    server.take(firstPacket(message, idOf(2), version, { length: 1200 }))
     expect(server.made.at(-1)?.connectionId).toEqual(idOf(2))
   })
 
@@ -338,6 +347,26 @@ describe('mechanism: early packets', () => {
     expect(store.take(idOf(2))!.packets).toHaveLength(11)
   })
 
+  it('keeps packets as they were, and where they came from', () => {
+    const server = new Server()
+    const elsewhere = { ...from, port: 9 }
+    const buffer = early(idOf(1), 2)
+    const before = Buffer.from(buffer)
+    server.dispatcher.handleDatagram(server.now, elsewhere, buffer)
+    buffer.fill(0)
+    server.take(hello(idOf(1)))
+    expect(before.equals(server.made[0]!.got[1]!)).toBe(true)
+    expect(server.made[0]!.gotFrom).toEqual([from, elsewhere])
+  })
+
+  it('takes a second hello of a connection for a packet like any other', () => {
+    const store = new BufferedPacketStore()
+    for (let i = 0; i < 11; i++) expect(add(store, 1, true)).toBe(true)
+    expect(add(store, 1, true)).toBe(false)
+    expect(store.takeNextWithChlo()!.packets).toHaveLength(11)
+    expect(store.takeNextWithChlo()).toBeUndefined()
+  })
+
   it('keeps a hundred connections, no more than half of them without hello', () => {
     const store = new BufferedPacketStore()
     for (let i = 0; i < 50; i++) expect(add(store, i)).toBe(true)
@@ -371,5 +400,22 @@ describe('mechanism: client hello extraction', () => {
     const rej = new HandshakeMessage(MessageTag.REJ).set(Tag.NONP, new Uint8Array(32))
     expect(extractor.inspect(version, idOf(1), firstPacket(rej, idOf(1), version))).toBe('other')
     expect(extractor.inspect(version, idOf(1), hello(idOf(1), version).subarray(0, 12))).toBe('malformed')
+  })
+
+  it.each(supportedVersions)('finds none of $label that does not begin where the stream begins', (version) => {
+    const message = new HandshakeMessage(MessageTag.CHLO).set(Tag.NONP, new Uint8Array(32))
+    expect(extractor.inspect(version, idOf(1), firstPacket(message, idOf(1), version, { offset: 5 }))).toBe('other')
+  })
+
+  it('finds none on another stream, and nothing in frames that are none', () => {
+    const message = new HandshakeMessage(MessageTag.CHLO).set(Tag.NONP, new Uint8Array(32))
+    const inspect = (edit: (plain: Uint8Array, frame: number) => void): string => {
+      // Behind flags, connection id, version, packet number and hash.
+      const datagram = firstPacket(message, idOf(1), q036, { edit: (plain) => edit(plain, 1 + 8 + 4 + 1 + 12) })
+      return extractor.inspect(q036, idOf(1), datagram)
+    }
+    expect(inspect((plain, frame) => expect([plain[frame]! & 0x80, plain[frame + 1]]).toEqual([0x80, 1]))).toBe('chlo')
+    expect(inspect((plain, frame) => (plain[frame + 1] = 3))).toBe('other')
+    expect(inspect((plain, frame) => (plain[frame] = 0x1f))).toBe('malformed')
   })
 })
