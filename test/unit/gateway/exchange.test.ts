@@ -442,6 +442,14 @@ describe('an upstream that fails', () => {
       'http_response_timeout'
     ],
     [
+      'does not finish connecting',
+      async () => (await saying('')).replace('http', 'https'),
+      { timeouts: { connect: '150ms' } },
+      '504',
+      'upstream_timeout',
+      'connection_timeout'
+    ],
+    [
       'has a header without end',
       () => saying(`HTTP/1.1 200 OK\r\n${'x: y\r\n'.repeat(10_000)}`),
       {},
@@ -545,6 +553,25 @@ describe('an upstream that fails', () => {
     const bodies: string[] = []
     for (let i = 0; i < 6; i++) bodies.push((await gateway.get('/')).body)
     expect(bodies.join('')).toBe('abcabc')
+  })
+
+  it('that is busy serves those who wait in the order in which they came, each once', async () => {
+    const order: (string | undefined)[] = []
+    const gateway = await serving(
+      (request, response) => {
+        order.push(request.url)
+        response.end()
+      },
+      {},
+      { maxConnections: 1, maxWaiting: 3 }
+    )
+    const streams = ['/1', '/2', '/3', '/4'].map((path) => gateway.open('GET', path))
+    for (const stream of streams) await stream.closedSignal.promise
+    expect(order).toEqual(['/1', '/2', '/3', '/4'])
+    expect(streams.map(({ status }) => status)).toEqual(['200', '200', '200', '200'])
+    expect(gateway.log[3]!.ms.queue).toBeGreaterThan(0)
+    const [pool] = gateway.upstreams.all()
+    expect([pool!.busyCount, pool!.waitingCount]).toEqual([0, 0])
   })
 
   it('that is busy lets as many wait as it may, and answers 503 to the rest', async () => {
