@@ -1,5 +1,6 @@
 import { createServer as createTcpServer } from 'node:net'
 import type { Socket } from 'node:net'
+import ipaddr from 'ipaddr.js'
 import { afterEach, describe, expect, it } from 'vitest'
 import { QuicRstStreamErrorCode } from '../../../src/quic/errors.js'
 import type { HeaderList } from '../../../src/quic/spdy/header-list.js'
@@ -117,6 +118,17 @@ describe('a request and its response', () => {
     })
     expect(gateway.log[0].ms.connect).toBeGreaterThan(0)
     expect(gateway.log[0].ms.firstByte).toBeGreaterThan(0)
+  })
+
+  it('are logged with the client that a trusted proxy names, and with none that a stranger names', async () => {
+    const upstream = await startUpstream((_, response) => response.end())
+    for (const [network, forwardedFor] of [['127.0.0.0/8', '203.0.113.9'], ['192.0.2.0/24', undefined]] as const) {
+      const trustedProxies = [ipaddr.parseCIDR(network)]
+      const gateway = new TestGateway([{ name: 'all', upstreams: [upstream] }], undefined, { trustedProxies })
+      gateways.push(gateway)
+      await gateway.get('/', [['x-forwarded-for', '198.51.100.1, 203.0.113.9']])
+      expect(gateway.log[0]).toMatchObject({ client: '127.0.0.1:50000', forwardedFor })
+    }
   })
 
   it('are changed as the route says', async () => {
@@ -478,6 +490,7 @@ describe('an upstream that fails', () => {
       detail: expect.stringMatching(/^quicgate: the upstream/) as string
     })
     expect(stream.body).not.toMatch(/node:|\.js|at /)
+    expect(gateway.log[0]!.ms.total).toBeLessThan(8_000)
     expect(gateway.log[0]).toMatchObject({ outcome, upstream: `${new URL(url).hostname}:${new URL(url).port || 80}` })
     expect(gateway.internalErrors).toEqual([])
   })
@@ -605,6 +618,51 @@ describe('a request that goes nowhere', () => {
     expect(stream.status).toBe('404')
     expect(stream.body).toBe('404 Not Found\nquicgate: no route takes GET a.example/other\n')
     expect(gateway.log[0]).toMatchObject({ outcome: 'no_route', route: undefined, upstream: undefined })
+  })
+
+  it('has a path that is too long to be repeated whole', async () => {
+    const gateway = gatewayTo(['http://127.0.0.1:1'], { match: { path: '/only' } })
+    const stream = await gateway.get(`/${'x'.repeat(5_000)}`)
+    expect(stream.body).toMatch(/^404 Not Found\nquicgate: no route takes GET a\.example\/x{186}…\n$/)
+  })
+
+  it('has a header block that is none', async () => {
+    const gateway = gatewayTo(['http://127.0.0.1:1'])
+    const stream = gateway.stream()
+    stream.exchange.onMalformedHeaders('the header block is cut off')
+    stream.finish()
+    await stream.closedSignal.promise
+    expect(stream.status).toBe('400')
+    expect(stream.body).toContain('the header block is cut off')
+    expect(gateway.log[0]).toMatchObject({ outcome: 'bad_request', reason: 'the header block is cut off', attempts: 0 })
+  })
+
+  it('ends in trailers that are none, before the answer', async () => {
+    const [arrived, left] = [new Signal(), new Signal()]
+    const gateway = await serving((_, response) => {
+      arrived.done()
+      response.once('close', () => left.done())
+    })
+    const stream = gateway.open('POST', '/', [], false)
+    stream.send('abc')
+    await arrived.promise
+    stream.exchange.onMalformedHeaders('the trailers are cut off')
+    await left.promise
+    stream.finish()
+    await stream.closedSignal.promise
+    expect(stream.status).toBe('400')
+    expect(gateway.log[0]).toMatchObject({ outcome: 'bad_request', status: 400 })
+  })
+
+  it('ends in trailers that are none, after the answer has begun', async () => {
+    const gateway = await serving((_, response) => response.write('begun'))
+    const stream = gateway.open('POST', '/', [], false)
+    stream.send('abc')
+    await stream.when(() => stream.body === 'begun')
+    stream.exchange.onMalformedHeaders('the trailers are cut off')
+    await stream.closedSignal.promise
+    expect(stream.resetCode).toBe(QuicRstStreamErrorCode.BAD_APPLICATION_PAYLOAD)
+    expect(gateway.log[0]).toMatchObject({ outcome: 'bad_request', status: 200, reason: 'the trailers are cut off' })
   })
 
   it('breaks the rules', async () => {

@@ -40,6 +40,10 @@ describe('fields between hops', () => {
       ['grpc-status', '0']
     ]
     expect(trailerFields(fields)).toEqual([['server-timing', 'x'], ['grpc-status', '0']])
+    // What frames the message, routes it, says who may do what or how to read it (RFC 9110 section 6.5.1).
+    const forbidden = ['content-length', 'host', 'cache-control', 'expect', 'authorization', 'set-cookie', 'cookie',
+      'content-encoding', 'content-type', 'content-range', 'trailer', 'te', 'connection', 'keep-alive', 'proxy-authenticate']
+    expect(trailerFields(forbidden.map((name) => [name, '1']))).toEqual([])
   })
 
   it.each([['HEAD', 200, true], ['GET', 204, true], ['GET', 304, true], ['GET', 200, false], ['POST', 500, false]])(
@@ -161,6 +165,7 @@ describe('the body of an error', () => {
     const { headers, body } = errorContent(answer, accept)
     expect(headers).toContainEqual(['content-type', type])
     expect(headers).toContainEqual(['content-length', String(body.length)])
+    expect(headers).toContainEqual(['cache-control', 'no-store'])
   })
 
   it('escapes HTML and is valid JSON', () => {
