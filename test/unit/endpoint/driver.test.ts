@@ -1,0 +1,183 @@
+/** When a driver gives its endpoint a turn, how long a turn may be, and which alarms it sets. Times are µs. */
+import { describe, expect, it } from 'vitest'
+import type { DatagramSocket } from '../../../src/endpoint/datagram-engine.js'
+import { EndpointDriver } from '../../../src/endpoint/driver.js'
+import type { EndpointHelper } from '../../../src/endpoint/system.js'
+import type { QuicEndpoint, Transmit } from '../../../src/quic/transport/transmit.js'
+import type { PeerAddress } from '../../../src/quic/types.js'
+
+const peer: PeerAddress = { family: 4, address: '192.0.2.1', port: 1 }
+const MS = 1_000
+
+/** A driver between an endpoint with `toSend` transmits, a socket with `room` for them, and a clock that stands still. */
+class Driven {
+  now = 5_000_000
+  toSend = 0
+  room = Infinity
+  nextTimeout = Infinity
+  readonly done: string[] = []
+  readonly soon: (() => void)[] = []
+  readonly alarms = new Map<number, { ring: () => void; at: number }>()
+  alarmsSet = 0
+  turns = 0
+  readonly errors: Error[] = []
+  readonly driver: EndpointDriver
+
+  constructor() {
+    const endpoint: QuicEndpoint = {
+      handleDatagram: () => this.done.push('in'),
+      deliverEvents: () => this.done.push('events'),
+      handleTimeout: () => this.done.push('timeout'),
+      nextTimeout: () => this.nextTimeout,
+      handleTooBig: (to, size) => this.done.push(`too big ${to.address} ${size}`),
+      pollTransmit: (): Transmit | undefined => {
+        if (this.toSend === 0) return undefined
+        this.toSend--
+        return { to: peer, length: 1, segmentSize: 1 }
+      }
+    }
+    const helper: EndpointHelper = {
+      now: () => this.now,
+      wallSeconds: () => 0,
+      randomBytes: (length) => new Uint8Array(length),
+      setAlarm: (ring, delayMs) => {
+        this.alarms.set(++this.alarmsSet, { ring, at: this.now + delayMs * MS })
+        return this.alarmsSet
+      },
+      cancelAlarm: (alarm) => void this.alarms.delete(alarm as number),
+      runSoon: (run) => this.soon.push(run)
+    }
+    const socket = {
+      acquireBuffer: () => new Uint8Array(1),
+      send: () => {
+        this.done.push('out')
+        return --this.room > 0
+      },
+      flush: () => this.room > 0
+    } as unknown as DatagramSocket
+    this.driver = new EndpointDriver(endpoint, (error) => this.errors.push(error), () => this.turns++, helper)
+    this.driver.attach(socket)
+    this.runSoon()
+    this.done.length = 0
+  }
+
+  /** Does what was planned for the end of the running code. */
+  runSoon(): void {
+    for (const run of this.soon.splice(0)) run()
+  }
+
+  /** Lets the clock go on by so much, and alarms ring that are due. */
+  wait(us: number): void {
+    this.now += us
+    for (const [id, { ring, at }] of this.alarms) {
+      if (at > this.now) continue
+      this.alarms.delete(id)
+      ring()
+    }
+  }
+
+  get sent(): number {
+    return this.done.filter((what) => what === 'out').length
+  }
+}
+
+describe('mechanism: blocked writer', () => {
+  it('a full socket is offered nothing more until it has room', () => {
+    const driven = new Driven()
+    driven.toSend = 10
+    driven.room = 3
+    driven.driver.wake()
+    driven.runSoon()
+    expect(driven.sent).toBe(3)
+    driven.driver.wake()
+    driven.runSoon()
+    driven.driver.onDatagram(peer, new Uint8Array(1))
+    driven.driver.onBatchEnd()
+    expect(driven.sent).toBe(3)
+    driven.room = 100
+    driven.driver.onWritable()
+    driven.runSoon()
+    expect([driven.sent, driven.soon.length]).toEqual([10, 0])
+  })
+
+  it('what is due meanwhile is looked at every 50 ms, not all the time', () => {
+    const driven = new Driven()
+    driven.toSend = 10
+    driven.room = 1
+    driven.nextTimeout = 0
+    driven.driver.wake()
+    driven.runSoon()
+    for (let i = 0; i < 1_000; i++) driven.wait(MS)
+    expect(driven.done.filter((what) => what === 'timeout')).toHaveLength(20)
+    expect(driven.sent).toBe(1)
+  })
+})
+
+describe('a turn', () => {
+  it('ends after 64 transmits; the next one comes when others had theirs', () => {
+    const driven = new Driven()
+    driven.toSend = 100
+    driven.driver.wake()
+    driven.driver.wake()
+    expect(driven.soon).toHaveLength(1)
+    driven.runSoon()
+    expect([driven.sent, driven.soon.length, driven.turns]).toEqual([64, 1, 2])
+    driven.runSoon()
+    expect([driven.sent, driven.soon.length, driven.turns]).toEqual([100, 0, 3])
+  })
+
+  it('comes once for a batch of datagrams, behind the last of them', () => {
+    const driven = new Driven()
+    driven.toSend = 1
+    for (let i = 0; i < 3; i++) {
+      driven.driver.onDatagram(peer, new Uint8Array(1))
+      driven.driver.wake()
+    }
+    expect(driven.soon).toEqual([])
+    driven.driver.onBatchEnd()
+    expect(driven.done).toEqual(['in', 'in', 'in', 'events', 'out'])
+  })
+
+  it('comes when the endpoint wants one, by one alarm that need not be exact', () => {
+    const driven = new Driven()
+    driven.nextTimeout = driven.now + 10 * MS + 1
+    driven.driver.wake()
+    driven.runSoon()
+    expect(driven.alarms.size).toBe(1)
+    // A later deadline leaves the alarm as it is, an earlier one takes its place.
+    driven.nextTimeout += 50 * MS
+    driven.driver.wake()
+    driven.runSoon()
+    expect(driven.alarmsSet).toBe(1)
+    driven.wait(11 * MS)
+    expect(driven.done).not.toContain('timeout')
+    driven.nextTimeout = driven.now + 2 * MS
+    driven.driver.wake()
+    driven.runSoon()
+    expect(driven.alarms.size).toBe(1)
+    driven.wait(2 * MS)
+    expect(driven.done).toContain('timeout')
+  })
+
+  it('never comes once the driver is stopped', () => {
+    const driven = new Driven()
+    driven.nextTimeout = driven.now + 10 * MS
+    driven.driver.wake()
+    driven.runSoon()
+    driven.driver.wake()
+    driven.driver.stop()
+    expect(driven.alarms.size).toBe(0)
+    const { turns } = driven
+    driven.runSoon()
+    driven.driver.wake()
+    expect([driven.turns, driven.soon.length]).toEqual([turns, 0])
+  })
+})
+
+it('what the socket says reaches who has to know', () => {
+  const driven = new Driven()
+  driven.driver.onTooBig(peer, 1_400)
+  expect(driven.done).toEqual(['too big 192.0.2.1 1400'])
+  driven.driver.onSocketError(new Error('x'))
+  expect(driven.errors.map(({ message }) => message)).toEqual(['x'])
+})
