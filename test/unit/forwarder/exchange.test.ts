@@ -206,7 +206,7 @@ describe('an exchange', () => {
     let written = 0
     let stream: Message | undefined
     const pump = (): void => {
-      while (written < total && stream!.write(Buffer.alloc(100_000))) written += 100_000
+      for (let more = true; more && written < total; written += 100_000) more = stream!.write(Buffer.alloc(100_000))
     }
     rig.answer = (answered) => {
       stream = answered
@@ -219,10 +219,55 @@ describe('an exchange', () => {
     let before = -1
     // Until nothing moves any more.
     await expect.poll(() => [before === written, (before = written)][0], { interval: 300, timeout: 15_000 }).toBe(true)
+    expect(written).toBeGreaterThan(100_000)
     expect(written).toBeLessThan(16_000_000)
     response.destroy()
     await expect.poll(() => rig.records.map(({ outcome }) => outcome)).toEqual(['client_gone'])
     await expect.poll(() => stream!.log).toContain(`reset ${QuicRstStreamErrorCode.STREAM_CANCELLED}`)
+  })
+})
+
+describe('a local client', () => {
+  it('is read no faster than the gateway takes its upload', async () => {
+    let stream: Message | undefined
+    rig.answer = (answered) => {
+      stream = answered
+      stream.reading = false
+    }
+    const { host, port } = rig['local'].address
+    const size = 40_000_000
+    const upload = httpRequest({ host, port, method: 'POST' })
+    const answered = new Promise<number>((resolve) => upload.on('response', ({ statusCode }) => resolve(statusCode!)))
+    upload.end(Buffer.alloc(size))
+    await expect.poll(() => stream?.log.includes('data')).toBe(true)
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    // The kernel's buffers of both sockets hold some of it, and nobody else does.
+    expect(upload.socket!.writableLength).toBeGreaterThan(size / 2)
+    stream!.stopReading()
+    ok(stream!, 'enough')
+    expect(await answered).toBe(200)
+    await expect.poll(() => rig.records.map(({ outcome }) => outcome)).toEqual(['ok'])
+    // A window of the gateway's, what a stream buffers, and a piece or two of the socket's.
+    expect(rig.records[0]!.bytesIn).toBeGreaterThan(64 * 1024)
+    expect(rig.records[0]!.bytesIn).toBeLessThan(512 * 1024)
+    upload.destroy()
+  })
+
+  it('that leaves while it waits for a stream takes none', async () => {
+    const held: Message[] = []
+    rig.answer = (stream) => held.push(stream)
+    const all = Array.from({ length: 100 }, (_unused, i) => rig.send(`/${i}`))
+    await expect.poll(() => held.length).toBe(100)
+    const { host, port } = rig['local'].address
+    const late = httpRequest({ host, port, path: '/late' }).on('error', () => {})
+    late.end()
+    await expect.poll(() => rig['pool'].waitingCount).toBe(1)
+    late.destroy()
+    await expect.poll(() => rig.records.map(({ outcome, path }) => `${outcome} ${path}`)).toEqual(['client_gone /late'])
+    expect(rig['pool'].waitingCount).toBe(0)
+    for (const stream of held.splice(0)) ok(stream, 'x')
+    await Promise.all(all)
+    expect(held).toEqual([])
   })
 })
 
@@ -259,6 +304,8 @@ describe('responses that break the rules', () => {
   it.each<[string, HeaderList, string, boolean]>([
     ['no status', [['x', 'y']], 'body', false],
     ['a status that is none', [[':status', 'abc']], 'body', false],
+    ['a status that is not final', [[':status', '103']], 'body', false],
+    ['a status out of range', [[':status', '600']], 'body', false],
     ['two lengths', [[':status', '200'], ['content-length', '4'], ['content-length', '5']], 'body', false],
     ['no body where one is announced', [[':status', '200'], ['content-length', '4']], '', true]
   ])('%s: 502', async (_name, headers, body, fin) => {
@@ -325,6 +372,28 @@ describe('failures', () => {
     expect(lost.status).toBe(502)
     expect(lost.body).toContain('does not know the connection any more')
     expect(rig.records.map(({ outcome }) => outcome)).toEqual(['ok', 'gateway_lost'])
+  })
+
+  it.each(['POST', 'DELETE', 'PATCH'])('%s without content is not sent again: the gateway may have carried it out', async (method) => {
+    let asked = 0
+    rig.answer = (_stream, link) => {
+      asked++
+      setImmediate(() => rig.links[link]!.client.fail(new QuicError(QuicErrorCode.PUBLIC_RESET, 'gone')))
+    }
+    expect((await rig.send('/', { method })).status).toBe(502)
+    expect([asked, rig.records[0]!.outcome]).toEqual([1, 'gateway_lost'])
+  })
+
+  it('a response that has begun is not asked for again', async () => {
+    let asked = 0
+    rig.answer = (stream, link) => {
+      asked++
+      stream.writeHeaders([[':status', '200']], false)
+      stream.write(Buffer.from('part'))
+      setTimeout(() => rig.links[link]!.client.fail(new QuicError(QuicErrorCode.PUBLIC_RESET, 'gone')), 50)
+    }
+    await expect(rig.send('/')).rejects.toMatchObject({ code: 'ECONNRESET' })
+    expect([asked, rig.records[0]!.outcome]).toEqual([1, 'gateway_lost'])
   })
 
   it('takes a new connection after GOAWAY, and lets the old one finish', async () => {
