@@ -6,6 +6,7 @@ import { RequestFailure } from '../client/failure.js'
 import { errorContent } from '../http/error-answer.js'
 import { proxyStatus } from '../http/proxy-status.js'
 import type { HeaderList } from '../quic/spdy/header-list.js'
+import { announcesBody } from './translate.js'
 
 /** The fields and body of an answer that says why in words, with Proxy-Status (RFC 9209) for programs. */
 export function failureAnswer(
@@ -28,7 +29,8 @@ export function sendFailure(
 ): void {
   const { headers, body } = failureAnswer(failure, name, request.headers.accept)
   const flat = headers.flat()
-  if (!request.complete) flat.push('connection', 'close')
+  // Without content a request may be complete and not yet known to be.
+  if (!request.complete && announcesBody(request)) flat.push('connection', 'close')
   response.writeHead(failure.status, flat)
   response.end(request.method === 'HEAD' ? undefined : body)
 }

@@ -68,9 +68,12 @@ export function translateRequest(
     else headers.push(field)
   }
   headers.push(['via', [...vias, viaEntry(request.httpVersion, o.name)].join(', ')])
-  const length = request.headers['content-length']
-  const hasBody = coding !== undefined || (length !== undefined && Number(length) > 0)
-  return { headers, authority: target.authority, path: target.path, hasBody }
+  return { headers, authority: target.authority, path: target.path, hasBody: announcesBody(request) }
+}
+
+/** Whether content follows a request's header, even if it turns out empty. */
+export function announcesBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 }
 
 function targetOf(request: IncomingMessage, url: string, o: TranslateOptions): Target | string {
