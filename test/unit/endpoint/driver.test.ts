@@ -14,6 +14,8 @@ class Driven {
   now = 5_000_000
   toSend = 0
   room = Infinity
+  /** The socket takes everything, and finds at the end of the turn that it cannot send it yet. */
+  fullAtFlush = false
   nextTimeout = Infinity
   readonly done: string[] = []
   readonly soon: (() => void)[] = []
@@ -53,7 +55,7 @@ class Driven {
         this.done.push('out')
         return --this.room > 0
       },
-      flush: () => this.room > 0
+      flush: () => this.room > 0 && !this.fullAtFlush
     } as unknown as DatagramSocket
     this.driver = new EndpointDriver(endpoint, (error) => this.errors.push(error), () => this.turns++, helper)
     this.driver.attach(socket)
@@ -98,6 +100,22 @@ describe('mechanism: blocked writer', () => {
     driven.driver.onWritable()
     driven.runSoon()
     expect([driven.sent, driven.soon.length]).toEqual([10, 0])
+  })
+
+  it('so is one that finds itself full at the end of a turn', () => {
+    const driven = new Driven()
+    driven.toSend = 1
+    driven.fullAtFlush = true
+    driven.driver.wake()
+    driven.runSoon()
+    driven.toSend = 1
+    driven.driver.wake()
+    driven.runSoon()
+    expect(driven.sent).toBe(1)
+    driven.fullAtFlush = false
+    driven.driver.onWritable()
+    driven.runSoon()
+    expect(driven.sent).toBe(2)
   })
 
   it('what is due meanwhile is looked at every 50 ms, not all the time', () => {

@@ -94,9 +94,10 @@ class Fetch extends QuicSpdyStream {
   }
 }
 
-async function connect(gateway: Gateway): Promise<QuicClient> {
+async function connect(gateway: Gateway, connectTimeoutMs?: number): Promise<QuicClient> {
   const [address] = gateway.addresses
   const client = await QuicClient.connect({
+    connectTimeoutMs,
     host: address.host,
     port: address.port,
     serverName: 'localhost',
@@ -165,6 +166,7 @@ describe('the gateway on a socket', () => {
     const closed = gateway.close({ drainMs: 10_000 })
     await waitFor(() => client.session.goAwayReceived)
     expect(client.session.canOpenStream).toBe(false)
+    await expect(connect(gateway, 300)).rejects.toMatchObject({ code: 'QUIC_HANDSHAKE_TIMEOUT' })
     go.done()
     await stream.done.promise
     await closed
