@@ -8,6 +8,7 @@ import { ConnectionRecorder } from '../../../src/observe/connection-recorder.js'
 import { EventRing } from '../../../src/observe/qlog/event-ring.js'
 import { QlogDirectory, type QlogFile } from '../../../src/observe/qlog/qlog-directory.js'
 import { metricsUpdated, type QlogEvent, type ToldMetrics } from '../../../src/observe/qlog/qlog-events.js'
+import { QlogObserver } from '../../../src/observe/qlog/qlog-observer.js'
 import { qlogFrames } from '../../../src/observe/qlog/qlog-frames.js'
 import { TroubleSink } from '../../../src/observe/qlog/qlog-sinks.js'
 import { ConnectionId } from '../../../src/quic/connection-id.js'
@@ -322,6 +323,21 @@ describe('what is told', () => {
     expect(heard).toEqual(['one 1 2', 'one 1 2', 'two confirmed'])
     // Nobody wants these, so a connection need not make them.
     expect([both.onPacketSent, both.onMetricsUpdated]).toEqual([undefined, undefined])
+  })
+})
+
+describe('a trace', () => {
+  it('tells of datagrams that were dropped and of a peer that moved', () => {
+    const added: [QlogEvent, boolean][] = []
+    const sink = { add: (one: QlogEvent, milestone: boolean) => added.push([one, milestone]), end: () => {} }
+    const observer = new QlogObserver(facts(), () => undefined, sink)
+    observer.onPacketDropped(1_002_500, 'payload_decrypt_error', 60)
+    const moved = { family: 6 as const, address: '2001:db8::1', port: 4001 }
+    observer.onPeerAddressChanged(1_003_000, facts().peerAddress, moved)
+    expect(added).toEqual([
+      [{ time: 2.5, name: 'transport:packet_dropped', data: { raw: { length: 60 }, trigger: 'payload_decrypt_error' } }, false],
+      [{ time: 3, name: 'gquic:peer_address_changed', data: { old: '192.0.2.1:4000', new: '[2001:db8::1]:4001' } }, true]
+    ])
   })
 })
 
