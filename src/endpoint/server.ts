@@ -109,7 +109,6 @@ export class QuicServer {
     const ingredients = { random, aeads: this.engine.aeadProvider.preference, channelIds: o.channelIds }
     const secrets = o.secrets ?? rotateSecrets(undefined, wallSeconds, defaultSecretsPolicy, ingredients)
     const resetToken = resetTokens(secrets.resetSecret)
-    this.parameters = connectionParameters('server', o.transport ?? {})
     const { earlyData, statelessRejects, proofSource, commonCertificates, share } = o
     this.handshakes = new ServerHandshakes({
       helper: this.helper,
