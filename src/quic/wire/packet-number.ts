@@ -3,6 +3,9 @@
  * Source: quic_packet_creator.cc (UpdatePacketNumberLength), quic_framer.cc (CalculatePacketNumberFromWire).
  */
 
+/** How many numbers there are of so many bytes: raising 2 to a power takes longer than all the rest of completing one. */
+const SPANS = Array.from({ length: 7 }, (_, bytes) => 2 ** (8 * bytes))
+
 /** The fewest bytes of 1, 2, 4 and 6 that hold `value`: the widths of packet numbers and ACK fields. */
 export function minimalNumberLength(value: number): number {
   if (value < 0x100) return 1
@@ -33,7 +36,7 @@ export function packetNumberLength(next: number, leastUnacked: number, windowPac
 
 /** The low `length` bytes of a packet number. */
 export function truncatePacketNumber(packetNumber: number, length: number): number {
-  return packetNumber % 2 ** (8 * length)
+  return packetNumber % SPANS[length]!
 }
 
 /**
@@ -45,7 +48,7 @@ export function truncatePacketNumber(packetNumber: number, length: number): numb
  * @returns 0 (an illegal number: drop the packet) or more
  */
 export function completePacketNumber(wire: number, length: number, largest: number): number {
-  const span = 2 ** (8 * length)
+  const span = SPANS[length]!
   const expected = largest + 1
   const current = largest - (largest % span) + wire
   const next = current + span
