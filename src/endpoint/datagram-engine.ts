@@ -43,7 +43,10 @@ export interface DatagramSocket {
    * @returns false as send does
    */
   flush(): boolean
-  /** How many datagrams the kernel has thrown away so far because this socket's receive buffer was full, if it tells. */
+  /**
+   * How many datagrams the kernel has thrown away so far because this socket's receive buffer was full; undefined if it
+   * does not tell, or not yet. Never waits for the system: what it says may be some time old.
+   */
   kernelDrops(): number | undefined
   close(): Promise<void>
 }

@@ -2,7 +2,7 @@
  * Datagrams that the kernel threw away because a socket's receive buffer was full. Nothing else tells of them: to QUIC
  * they look like loss on the path. Linux counts them in the last column of /proc/net/udp and /proc/net/udp6.
  */
-import { readFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import type { PeerAddress } from '../quic/types.js'
 
 /**
@@ -21,13 +21,38 @@ export function dropsOfPort(table: string, port: number): number | undefined {
   return drops
 }
 
-/** What the kernel has dropped for a bound socket so far; undefined where the system does not tell. */
-export function kernelDrops(local: PeerAddress): number | undefined {
-  try {
-    const table = readFileSync(local.family === 6 ? '/proc/net/udp6' : '/proc/net/udp', 'latin1')
-    return dropsOfPort(table, local.port)
-  } catch {
-    return undefined
+/** How often the table is read at most: never for more than a thousandth of the time. */
+const REST_PER_READING = 1000
+
+/**
+ * What the kernel has dropped for one bound socket, by the table. It is read in the background: where the kernel has room
+ * for many sockets, which it goes through one by one, that takes tens of milliseconds.
+ */
+export class KernelDropTable {
+  private known: number | undefined
+  private reading: Promise<void> | undefined
+  private restUntil = 0
+
+  /** @param local what the socket is bound to */
+  constructor(private readonly local: PeerAddress) {}
+
+  /** The count of the last reading, undefined before the first and where the system does not tell; has it read again. */
+  latest(): number | undefined {
+    if (this.reading === undefined && performance.now() >= this.restUntil) this.reading = this.read()
+    return this.known
+  }
+
+  private async read(): Promise<void> {
+    const startedAt = performance.now()
+    try {
+      const table = await readFile(this.local.family === 6 ? '/proc/net/udp6' : '/proc/net/udp', 'latin1')
+      this.known = dropsOfPort(table, this.local.port)
+    } catch {
+      this.known = undefined
+    }
+    const now = performance.now()
+    this.restUntil = now + REST_PER_READING * (now - startedAt)
+    this.reading = undefined
   }
 }
 

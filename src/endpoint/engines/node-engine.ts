@@ -14,7 +14,7 @@ import {
   type DatagramSocket,
   type SocketOptions
 } from '../datagram-engine.js'
-import { kernelDrops } from '../kernel-drops.js'
+import { KernelDropTable } from '../kernel-drops.js'
 
 const DEFAULT_RECEIVE_BUFFER = 4 * 1024 * 1024
 const SEND_BUFFER = 4 * 1024 * 1024
@@ -121,6 +121,7 @@ class NodeDatagramSocket implements DatagramSocket {
   readonly receiveBufferSize: number
   private readonly addresses = new AddressBook()
   private readonly ring: BufferRing
+  private readonly drops: KernelDropTable
   private batchPlanned = false
   private batchSize = 0
   private largestKnownGood = UNQUESTIONED_SIZE
@@ -136,6 +137,7 @@ class NodeDatagramSocket implements DatagramSocket {
     this.localAddress = { family: family === 'IPv6' ? 6 : 4, address, port }
     this.receiveBufferSize = socket.getRecvBufferSize()
     this.ring = new BufferRing(socket)
+    this.drops = new KernelDropTable(this.localAddress)
     socket.on('message', this.onMessage)
     socket.on('error', (error) => this.handler.onSocketError(error))
   }
@@ -204,7 +206,7 @@ class NodeDatagramSocket implements DatagramSocket {
   }
 
   kernelDrops(): number | undefined {
-    return kernelDrops(this.localAddress)
+    return this.drops.latest()
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,7 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
 import { describe, expect, it, vi } from 'vitest'
-import { dropsOfPort, KernelDropWatch } from '../../../src/endpoint/kernel-drops.js'
+import { dropsOfPort, KernelDropTable, KernelDropWatch } from '../../../src/endpoint/kernel-drops.js'
 
 const V4 = `   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops            
  1699: 0100007F:01BB 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 95116 2 0000000032ae9197 17         
@@ -20,6 +22,23 @@ describe('the kernel table', () => {
   it('knows nothing of other ports', () => {
     expect(dropsOfPort(V4, 80)).toBeUndefined()
     expect(dropsOfPort('', 443)).toBeUndefined()
+  })
+})
+
+describe.skipIf(process.platform !== 'linux')('the table of a socket', () => {
+  it('is read in the background, once for all who ask meanwhile', async () => {
+    const socket = createSocket('udp4').bind(0, '127.0.0.1')
+    await once(socket, 'listening')
+    const { port } = socket.address()
+    const table = new KernelDropTable({ family: 4, address: '127.0.0.1', port })
+    expect(table.latest()).toBeUndefined()
+    await vi.waitFor(() => expect(table.latest()).toBe(0), { timeout: 10_000 })
+    socket.close()
+    const gone = new KernelDropTable({ family: 6, address: '::1', port })
+    for (let i = 0; i < 3; i++) {
+      expect(gone.latest()).toBeUndefined()
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
   })
 })
 
