@@ -146,13 +146,27 @@ export function quietBrokenPipe(): void {
   process.stderr.on('error', () => {})
 }
 
+const endSignals = ['SIGINT', 'SIGTERM'] as const
+/** A signal that comes again so soon is the same one: npm passes on what the terminal has sent to everybody already. */
+const SAME_SIGNAL_MS = 1_000
+
 /**
- * Runs `close` at SIGINT or SIGTERM and ends the process with exit code 0; a second signal, or `graceMs` without an
- * end, ends it at once. A crash closes too and exits with 1.
+ * Runs `close` at SIGINT or SIGTERM and ends the process with exit code 0; a second signal, a second later or more, or
+ * `graceMs` without an end, ends it at once. A crash closes too and exits with 1.
  */
 export function closeOnSignal(close: () => Promise<void>, graceMs = 10_000): void {
-  closeWithGrace({ delay: graceMs, logger: false }, async ({ err }) => {
+  const grace = closeWithGrace({ delay: graceMs, logger: false, skip: [...endSignals] }, async ({ err }) => {
     if (err !== undefined) reportError(err)
     await close()
   })
+  let firstAt: number | undefined
+  const onSignal = (): void => {
+    if (firstAt === undefined) {
+      firstAt = performance.now()
+      grace.close()
+    } else if (performance.now() - firstAt >= SAME_SIGNAL_MS) {
+      process.exit(ExitCode.failed)
+    }
+  }
+  for (const signal of endSignals) process.on(signal, onSignal)
 }
