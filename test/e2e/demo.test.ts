@@ -33,8 +33,8 @@ describe('quicgate demo', () => {
     }
     const ended = demo.stop(signal)
     // npm start passes on what a terminal has sent to the whole process group already.
-    for (let i = 0; i < 5; i++) {
-      await new Promise((resolve) => setTimeout(resolve, 5))
+    for (let i = 0; i < 20; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 1))
       void demo.stop(signal)
     }
     expect(await ended).toBe(0)
