@@ -223,7 +223,7 @@ export class QuicServer {
   private createConnection(init: NewConnection): QuicConnection {
     const { o, parameters, versions: supportedVersions } = this
     const perspective = Perspective.Server
-    // Written out: objects made by spreading others take more memory, and a connection keeps this one.
+    // Written out: objects made by spreading others take more memory, and a connection keeps this one. No parameter may be missing.
     const connection: QuicConnection = new QuicConnection({
       perspective,
       connectionId: init.connectionId,
@@ -244,7 +244,7 @@ export class QuicServer {
       initialRtt: parameters.initialRtt,
       mtuTarget: parameters.mtuTarget,
       onClosed: (error, fromPeer) => o.onEvent?.({ type: 'connection-closed', connection, error, fromPeer })
-    })
+    } satisfies QuicConnectionOptions & Record<keyof typeof parameters, unknown>)
     o.onEvent?.({ type: 'connection-opened', connection })
     return connection
   }
