@@ -106,11 +106,10 @@ export class QuicStreamSequencer {
    * @returns a copy of the data, which counts as read; undefined for any other frame, which is for {@link onFrame} to take
    */
   passOn(offset: number, buffer: Uint8Array, start: number, end: number): Uint8Array | undefined {
-    const { received } = this
     const dataEnd = offset + end - start
-    const next = offset === this.consumedOffset && offset === this.highest && received.count <= 1
+    const next = offset === this.consumedOffset && offset === this.highest
     if (!next || start === end || dataEnd > this.endOffset || this.discarding) return undefined
-    received.add(offset, dataEnd)
+    this.received.add(offset, dataEnd)
     this.highest = this.consumedOffset = dataEnd
     const data = new Uint8Array(end - start)
     data.set(buffer.subarray(start, end))
