@@ -30,7 +30,7 @@ const REST_PER_READING = 1000
  */
 export class KernelDropTable {
   private known: number | undefined
-  private reading: Promise<void> | undefined
+  private reading = false
   private restUntil = 0
 
   /** @param local what the socket is bound to */
@@ -38,11 +38,12 @@ export class KernelDropTable {
 
   /** The count of the last reading, undefined before the first and where the system does not tell; has it read again. */
   latest(): number | undefined {
-    if (this.reading === undefined && performance.now() >= this.restUntil) this.reading = this.read()
+    if (!this.reading && performance.now() >= this.restUntil) void this.read()
     return this.known
   }
 
   private async read(): Promise<void> {
+    this.reading = true
     const startedAt = performance.now()
     try {
       const table = await readFile(this.local.family === 6 ? '/proc/net/udp6' : '/proc/net/udp', 'latin1')
@@ -52,7 +53,7 @@ export class KernelDropTable {
     }
     const now = performance.now()
     this.restUntil = now + REST_PER_READING * (now - startedAt)
-    this.reading = undefined
+    this.reading = false
   }
 }
 
