@@ -1,5 +1,5 @@
 /** What a second process brings: the gateway with one worker and with two. */
-import { availableParallelism } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { startGateway } from '../gateway.mjs'
 import { startUpstream } from '../peers/upstream.mjs'
@@ -78,7 +78,17 @@ export async function* cases({ directory, certificates, engines, size, pin }) {
  * workers share one core, so that they are what limits, as on a large one: workers that wait cost more for each request.
  */
 function pinsFor(pin) {
-  const cores = availableParallelism()
-  if (pin !== undefined || process.platform !== 'linux' || cores < 2 || cores >= ENOUGH_CORES) return { gateway: pin, load: pin }
-  return { gateway: '0', load: `1-${cores - 1}` }
+  const cpus = process.platform === 'linux' ? allowedCpus() : []
+  if (pin !== undefined || cpus.length < 2 || cpus.length >= ENOUGH_CORES) return { gateway: pin, load: pin }
+  const [first, ...others] = cpus
+  return { gateway: String(first), load: others.join(',') }
+}
+
+/** The numbers of the CPUs that this process may use. */
+function allowedCpus() {
+  const [, list] = /^Cpus_allowed_list:\s*(\S+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))
+  return list.split(',').flatMap((range) => {
+    const [from, to = from] = range.split('-').map(Number)
+    return Array.from({ length: to - from + 1 }, (_, i) => from + i)
+  })
 }
