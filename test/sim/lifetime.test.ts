@@ -4,6 +4,7 @@ import { QuicErrorCode } from '../../src/quic/errors.js'
 import { buildPublicReset } from '../../src/quic/wire/public-reset.js'
 import { buildStatelessReset } from '../../src/quic/wire/stateless-reset.js'
 import { supportedVersions } from '../../src/quic/wire/versions/registry.js'
+import { badPath } from '../helpers/sim/early-world.js'
 import type { SimClientStream } from '../helpers/sim/sim-application.js'
 import { SimClientSession } from '../helpers/sim/sim-application.js'
 import { Corrupt, Delay, DropIf, Duplicate, Loss, Reorder } from '../helpers/sim/network.js'
@@ -44,6 +45,20 @@ for (const version of supportedVersions) {
         expect([client.datagramsSent, client.datagramsReceived]).toEqual([sent, received])
         expect(world.dispatcher.connectionCount).toBe(0)
       }
+    })
+
+    scenario(`${label}: ends both sides where packets are lost, doubled and late as well`, 2, (seed) => {
+      const [transport, serverTransport] = [{ idleTimeoutSeconds: 600 }, { idleTimeoutSeconds: 30 }]
+      const { world, client } = runExchanges({ seed, versions, transport, serverTransport, ...badPath() }, [small])
+      const quietFrom = world.elapsedMs
+      const server = client.serverSide(world)!
+      world.run(() => !client.connection.connected && !server.connected, 120_000)
+      expect(client.connection.closeError!.code).toBe('QUIC_NETWORK_IDLE_TIMEOUT')
+      expect(client.connection.connected).toBe(false)
+      expect(server.connected).toBe(false)
+      expect(world.elapsedMs).toBeGreaterThan(29_000)
+      // What was lost at the end is sent again for a while.
+      expect(world.elapsedMs - quietFrom).toBeLessThan(40_000)
     })
 
     scenario(`${label}: is kept away by the client while a stream is open`, 1, (seed) => {
