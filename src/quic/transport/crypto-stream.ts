@@ -66,8 +66,11 @@ export class CryptoSendStream implements StreamDataSource {
   }
 
   private nextMessage(): Message | undefined {
-    const message = this.messages.find((m) => m.sent < m.bytes.length)
-    return message !== undefined && this.sendable(message) > 0 ? message : undefined
+    // Asked for every packet: no closure, and nothing to go through once all is sent.
+    for (const message of this.messages) {
+      if (message.sent < message.bytes.length) return this.sendable(message) > 0 ? message : undefined
+    }
+    return undefined
   }
 
   private sendable(message: Message): number {

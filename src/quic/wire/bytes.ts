@@ -13,6 +13,16 @@ export class TruncatedError extends Error {
 
 const TWO_32 = 0x1_0000_0000
 
+const copy = Buffer.prototype.copy
+
+/**
+ * Copies `source[start, end)` to `target` from `at` on; there has to be room for it. From Node 22 on it makes no object,
+ * as a subarray given to `set` would be one for each packet.
+ */
+export function copyBytes(target: Uint8Array, at: number, source: Uint8Array, start: number, end: number): void {
+  copy.call(source, target, at, start, end)
+}
+
 /** Reads integers and byte ranges from `buffer[position, end)`. Reusable through {@link reset}: it allocates nothing. */
 export class ByteReader {
   buffer: Uint8Array

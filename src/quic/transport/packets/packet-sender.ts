@@ -213,7 +213,7 @@ export class PacketSender {
     const { sentPackets, connectionId, entropy } = this.parts
     this.carriedAck = 0
     this.entropyBit = this.traits.entropy && entropy!.draw()
-    const windowPackets = sentPackets.congestionWindow / assembler.maxPacketLength
+    const windowPackets = Math.floor(sentPackets.congestionWindow / assembler.maxPacketLength)
     assembler.beginPacket(
       start,
       level,

@@ -36,6 +36,6 @@ export class UndecryptableQueue {
   }
 
   clear(): void {
-    this.queue = []
+    if (this.queue.length > 0) this.queue = []
   }
 }

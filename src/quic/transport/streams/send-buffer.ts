@@ -2,6 +2,7 @@
  * What a stream has to send and what it may have to send again: the application's chunks under absolute offsets, held
  * until they are acknowledged.
  */
+import { copyBytes } from '../../wire/bytes.js'
 import type { StreamDataSource } from '../packets/packet-sink.js'
 import { OffsetRanges } from './offset-ranges.js'
 
@@ -148,8 +149,7 @@ export class SendBuffer implements StreamDataSource {
       const chunk = this.chunks[index]
       const available = this.chunkEnd(index) - this.starts[index] - from
       const size = available < length ? available : length
-      if (from === 0 && size === chunk.length) target.set(chunk, at)
-      else target.set(chunk.subarray(from, from + size), at)
+      copyBytes(target, at, chunk, from, from + size)
       at += size
       length -= size
       this.cursor = index

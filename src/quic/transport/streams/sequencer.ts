@@ -3,6 +3,7 @@
  * blocks at their place, so that the memory of a stream that nobody reads is its window however small the frames were.
  */
 import { QuicError, QuicErrorCode } from '../../errors.js'
+import { copyBytes } from '../../wire/bytes.js'
 import { MAX_STREAM_WINDOW } from './flow-controller.js'
 import { OffsetRanges } from './offset-ranges.js'
 
@@ -112,7 +113,7 @@ export class QuicStreamSequencer {
     this.received.add(offset, dataEnd)
     this.highest = this.consumedOffset = dataEnd
     const data = new Uint8Array(end - start)
-    data.set(buffer.subarray(start, end))
+    copyBytes(data, 0, buffer, start, end)
     return data
   }
 
@@ -176,7 +177,7 @@ export class QuicStreamSequencer {
         blocks.set(index, block)
       }
       const size = Math.min(dataEnd, blockStart + SEQUENCER_BLOCK) - offset
-      block.set(buffer.subarray(start, start + size), offset - blockStart)
+      copyBytes(block, offset - blockStart, buffer, start, start + size)
       offset += size
       start += size
     }
@@ -213,7 +214,7 @@ export class QuicStreamSequencer {
       const size = Math.min(readable, SEQUENCER_BLOCK - from, target.length - at)
       const blocks = this.blocks!
       const block = blocks.get(index)!
-      target.set(from === 0 && size === block.length ? block : block.subarray(from, from + size), at)
+      copyBytes(target, at, block, from, from + size)
       this.consumedOffset += size
       at += size
       if (from + size < SEQUENCER_BLOCK && !this.atEnd) continue
