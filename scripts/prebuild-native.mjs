@@ -1,4 +1,4 @@
-// Builds the native packet engine for a package that needs no compiler: prebuilds/<platform>/quicgate.node.
+// Builds the native packet engine for a package that needs no compiler: prebuilds/linux-<arch>/quicgate.glibc.node.
 //
 //   node scripts/prebuild-native.mjs [x64] [arm64]
 //
@@ -15,12 +15,13 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '..')
 const prebuildify = promisify(createRequire(import.meta.url)('prebuildify'))
 const triplets = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' }
 
+const environment = process.env
 const wanted = process.argv.slice(2)
 for (const arch of wanted.length > 0 ? wanted : Object.keys(triplets)) {
   const triplet = triplets[arch]
   if (triplet === undefined) throw new Error(`expected x64 or arm64, not ${arch}`)
   const cross = arch !== process.arch
-  if (cross) Object.assign(process.env, { CC: `${triplet}-gcc`, CXX: `${triplet}-g++` })
+  process.env = cross ? { ...environment, CC: `${triplet}-gcc`, CXX: `${triplet}-g++` } : { ...environment }
   const prefix = resolve(dirname(process.execPath), '..')
   if (existsSync(join(prefix, 'include/node/node_api.h'))) process.env.npm_config_nodedir = prefix
   await prebuildify({
