@@ -57,7 +57,8 @@ function build() {
 function reasonOf(output) {
   const lines = output.split('\n').map((line) => line.replace(/^gyp ERR! (stack )?/, '').trim())
   const telling = [/could not find|no such file|not found/i, /error:|EACCES|ENOENT/i, /failed/i]
-  return telling.map((pattern) => lines.find((line) => pattern.test(line))).find((line) => line !== undefined) ?? 'node-gyp failed'
+  const found = telling.map((pattern) => lines.find((line) => pattern.test(line))).find((line) => line !== undefined)
+  return found?.replace(/^Error: /, '') ?? 'node-gyp failed'
 }
 
 try {
