@@ -9,11 +9,17 @@ const DAY_MS = 86_400_000
 /** A certificate that ends sooner is warned about. */
 const EXPIRY_WARNING_DAYS = 14
 
-/** Says where a listener listens. */
-export function announceListener(logger: Logger, config: GatewayConfig, listener: ListenerConfig, address: PeerAddress): void {
+/** Says where a listener listens, and which engine moves its datagrams. */
+export function announceListener(
+  logger: Logger,
+  config: GatewayConfig,
+  listener: ListenerConfig,
+  address: PeerAddress,
+  engine: string
+): void {
   const versions = listener.versions.map((version) => version.label)
   const at = formatHostPort({ host: address.address, port: address.port })
-  logger.info({ address: at, versions, routes: config.routes.length }, `listening for QUIC on ${at} (UDP)`)
+  logger.info({ address: at, versions, routes: config.routes.length, engine }, `listening for QUIC on ${at} (UDP)`)
 }
 
 /** Warns of certificates that have to be renewed. */

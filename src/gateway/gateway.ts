@@ -196,7 +196,7 @@ export class Gateway {
       throw listenError(error, listener.address, 'UDP', listener.at)
     }
     // Where several processes share the listener, the one that opened it says so.
-    if (share === undefined) announceListener(this.logger, this.config, listener, server.address)
+    if (share === undefined) announceListener(this.logger, this.config, listener, server.address, this.engine.name)
     return server
   }
 

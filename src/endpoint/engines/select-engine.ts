@@ -54,7 +54,7 @@ export function chooseEngine(
   } catch (error) {
     const reason = (error as Error).message.split('\n')[0]!
     if (name === 'auto') return { engine: new NodeEngine(), why: `the native engine does not load: ${reason}` }
-    const remedy = 'build it with `npm run build:native` (needs Linux, make, a C++ compiler and Python), or ask for "auto"'
+    const remedy = 'build it with `npm run build:native`, or `npm rebuild quicgate` for a dependency (needs Linux, make, a C++ compiler and Python), or ask for "auto"'
     throw new EngineError(`${by} asks for the native engine, which does not load: ${reason}; ${remedy}`)
   }
 }

@@ -85,7 +85,9 @@ export class GatewayPrimary implements SupervisorListener, AdminSource {
       primary.release()
       throw error
     }
-    config.listeners.forEach((listener, i) => announceListener(logger, config, listener, primary.groups[i]!.localAddress))
+    config.listeners.forEach((listener, i) => {
+      announceListener(logger, config, listener, primary.groups[i]!.localAddress, parts.engine.name)
+    })
     logger.info({ workers: parts.count }, `${parts.count} workers share the listeners`)
     secrets.watch((next) => {
       primary.handed.use(next)

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { loadGatewayConfig } from '../../../src/config/gateway-config.js'
 import { QuicClient } from '../../../src/endpoint/client.js'
+import { defaultEngine } from '../../../src/endpoint/engines/select-engine.js'
 import { Gateway } from '../../../src/gateway/gateway.js'
 import { createLogger } from '../../../src/observe/logger.js'
 import { InsecureProofVerifier } from '../../../src/quic/crypto/proof.js'
@@ -149,6 +150,7 @@ describe('the gateway on a socket', () => {
     })
     expect(lines[0]['connection']).toBe(client.connection.connectionId.toString())
     expect(log[0]['msg']).toMatch(/^listening for QUIC on 127\.0\.0\.1:\d+ \(UDP\)$/)
+    expect(log[0]['engine']).toBe(defaultEngine().name)
   })
 
   it('lets running requests finish when it stops, and takes no new ones', async () => {
