@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <unordered_map>
 #include <vector>
 
 #include "arguments.h"
@@ -24,6 +25,8 @@ constexpr size_t kMaxTagLength = 16;
 constexpr double kMaxPacketNumber = 9007199254740991.0;
 /// Header start, payload start, payload end, packet number, packet number's place: what describes a packet to seal.
 constexpr size_t kDescriptorLength = 5;
+/// A key's id and how many packets it is to seal stand before their descriptors.
+constexpr size_t kBatchHeadLength = 2;
 constexpr size_t kMaxBatch = 64;
 
 enum Aead : size_t { kAes128Gcm = 0, kChaCha20Poly1305 = 1 };
@@ -55,20 +58,45 @@ class HeaderMask {
   Context context_;
 };
 
-/// Where a packet to seal stands in its buffer.
-struct Packet {
-  size_t header_start;
-  size_t payload_start;
-  size_t payload_end;
-  uint64_t number;
-  size_t number_offset;
+/// The keys of this thread that seal, by their ids, which are never given out twice.
+class SealingKeys {
+ public:
+  double Add(AeadKey* key) {
+    keys_.emplace(++last_, key);
+    return static_cast<double>(last_);
+  }
+  void Remove(double id) { keys_.erase(static_cast<uint64_t>(id)); }
+  /// The key with this id, a number from 0 to 2^53 - 1; null if there is none.
+  AeadKey* Find(double id) const {
+    const auto found = keys_.find(static_cast<uint64_t>(id));
+    return found == keys_.end() ? nullptr : found->second;
+  }
+
+ private:
+  std::unordered_map<uint64_t, AeadKey*> keys_;
+  uint64_t last_ = 0;
 };
+
+SealingKeys& Keys() {
+  static thread_local SealingKeys keys;
+  return keys;
+}
+
+}  // namespace
 
 /// One key in one direction.
 class AeadKey {
  public:
+  AeadKey() = default;
+  AeadKey(const AeadKey&) = delete;
+  AeadKey& operator=(const AeadKey&) = delete;
+  ~AeadKey() {
+    if (id_ > 0) Keys().Remove(id_);
+  }
+
   bool Init(size_t aead, bool seals, const Bytes& key, const Bytes& iv, size_t tag_length, const Bytes* header_key) {
     seals_ = seals;
+    if (seals) id_ = Keys().Add(this);
     tag_length_ = tag_length;
     mixed_ = iv.length == kNonceLength;
     std::memcpy(iv_, iv.data, iv.length);
@@ -83,17 +111,20 @@ class AeadKey {
   }
 
   bool seals() const { return seals_; }
+  double id() const { return id_; }
   size_t tag_length() const { return tag_length_; }
 
-  /// Whether all that sealing reads and writes lies in a buffer of `length` bytes.
-  bool Fits(const uint8_t* buffer, size_t length, const Packet& p) const {
+  /// Whether all that sealing reads and writes lies in a buffer of `length` bytes. Notes what this depends on: sealing
+  /// looks at nothing again that other packets, or other threads, may have overwritten meanwhile.
+  bool Fits(const uint8_t* buffer, size_t length, Packet& p) const {
+    p.number_length = 0;
     if (p.header_start > p.payload_start || p.payload_start > p.payload_end || p.payload_end > length) return false;
     if (length - p.payload_end < tag_length_) return false;
     if (!header_mask_) return true;
     if (p.number_offset <= p.header_start || p.number_offset >= p.payload_start) return false;
-    const size_t number_length = (buffer[p.header_start] & 3) + 1u;
-    if (number_length > p.payload_start - p.number_offset) return false;
-    return SampleOffset(p, number_length) + kSampleLength <= p.payload_end + tag_length_;
+    p.number_length = (buffer[p.header_start] & 3) + 1u;
+    if (p.number_length > p.payload_start - p.number_offset) return false;
+    return SampleOffset(p) + kSampleLength <= p.payload_end + tag_length_;
   }
 
   bool Seal(uint8_t* buffer, const Packet& p) {
@@ -144,27 +175,28 @@ class AeadKey {
   }
 
   /// What stands between packet number and payload, the nonce of some packets, is neither masked nor sampled.
-  static size_t SampleOffset(const Packet& p, size_t number_length) {
-    return p.payload_start - number_length + kSampleDistance;
-  }
+  static size_t SampleOffset(const Packet& p) { return p.payload_start - p.number_length + kSampleDistance; }
 
   bool ProtectHeader(uint8_t* buffer, const Packet& p) {
     uint8_t& first = buffer[p.header_start];
-    const size_t number_length = (first & 3) + 1u;
     uint8_t mask[kMaskLength];
-    if (!header_mask_->Make(buffer + SampleOffset(p, number_length), mask)) return false;
+    if (!header_mask_->Make(buffer + SampleOffset(p), mask)) return false;
     first ^= mask[0] & ((first & 0x80) != 0 ? 0x0f : 0x1f);
-    for (size_t i = 0; i < number_length; i++) buffer[p.number_offset + i] ^= mask[1 + i];
+    for (size_t i = 0; i < p.number_length; i++) buffer[p.number_offset + i] ^= mask[1 + i];
     return true;
   }
 
   bool seals_ = true;
+  /// 0 where it does not seal.
+  double id_ = 0;
   bool mixed_ = false;
   size_t tag_length_ = 0;
   uint8_t iv_[kNonceLength] = {};
   Context context_;
   std::unique_ptr<HeaderMask> header_mask_;
 };
+
+namespace {
 
 bool ReadKey(napi_env env, napi_value value, const char* name, size_t aead, Bytes* out) {
   if (!ReadBytes(env, value, name, out)) return false;
@@ -206,18 +238,26 @@ napi_value NewAeadKey(napi_env env, napi_callback_info info) {
   return Adopt(env, call, std::move(object));
 }
 
+/// id(): the number by which UdpSocket.send knows it; 0 for one that opens
+napi_value Id(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Read(env, info)) return nullptr;
+  const AeadKey* key = Receiver<AeadKey>(env, call);
+  return key == nullptr ? nullptr : MakeNumber(env, key->id());
+}
+
 /// Reads `count` descriptors and checks every one of them before the first byte is changed.
-bool ReadPackets(napi_env env, const AeadKey& key, const Bytes& buffer, const Doubles& descriptors, size_t count,
+bool ReadPackets(napi_env env, const AeadKey& key, const Bytes& buffer, const double* descriptors, size_t count,
                  Packet* out) {
   for (size_t i = 0; i < count; i++) {
     double value[kDescriptorLength];
-    std::memcpy(value, descriptors.data + i * kDescriptorLength, sizeof value);
+    std::memcpy(value, descriptors + i * kDescriptorLength, sizeof value);
     for (double one : value) {
       // Written so that NaN fails, too.
       if (!(one >= 0 && one <= kMaxPacketNumber)) return ThrowRange(env, "a packet has an impossible place or number");
     }
     out[i] = {static_cast<size_t>(value[0]), static_cast<size_t>(value[1]), static_cast<size_t>(value[2]),
-              static_cast<uint64_t>(value[3]), static_cast<size_t>(value[4])};
+              static_cast<uint64_t>(value[3]), static_cast<size_t>(value[4]), 0};
     if (!key.Fits(buffer.data, buffer.length, out[i])) return ThrowRange(env, "a packet does not fit its buffer");
   }
   return true;
@@ -241,7 +281,7 @@ napi_value Seal(napi_env env, napi_callback_info info) {
     return nullptr;
   }
   Packet packets[kMaxBatch];
-  if (!ReadPackets(env, *key, buffer, descriptors, count, packets)) return nullptr;
+  if (!ReadPackets(env, *key, buffer, descriptors.data, count, packets)) return nullptr;
   for (size_t i = 0; i < count; i++) {
     if (!key->Seal(buffer.data, packets[i])) {
       ThrowOpenssl(env);
@@ -342,10 +382,45 @@ napi_value MakeMask(napi_env env, napi_callback_info info) {
 
 }  // namespace
 
+bool Sealings::Read(napi_env env, const Bytes& buffer, const Doubles& words, size_t batches) {
+  if (buffer.length > INT_MAX) return ThrowRange(env, "too much to be sealed");
+  size_t at = 0;
+  for (size_t i = 0; i < batches; i++) {
+    if (words.length - at < kBatchHeadLength) return ThrowRange(env, "not as many batches to be sealed");
+    double head[kBatchHeadLength];
+    std::memcpy(head, words.data + at, sizeof head);
+    at += kBatchHeadLength;
+    // Written so that NaN fails, too.
+    if (!(head[0] >= 0 && head[0] <= kMaxPacketNumber)) return ThrowRange(env, "no key has such an id");
+    if (!(head[1] >= 0 && head[1] <= static_cast<double>(kMaxPackets - packet_count_))) {
+      return ThrowRange(env, "too many packets to be sealed");
+    }
+    Batch& batch = batches_[batch_count_++];
+    batch.key = Keys().Find(head[0]);
+    batch.count = static_cast<size_t>(head[1]);
+    if (batch.key == nullptr) return ThrowRange(env, "no key has such an id");
+    if (batch.count > (words.length - at) / kDescriptorLength) return ThrowRange(env, "not as many packets to be sealed");
+    if (!ReadPackets(env, *batch.key, buffer, words.data + at, batch.count, packets_ + packet_count_)) return false;
+    packet_count_ += batch.count;
+    at += batch.count * kDescriptorLength;
+  }
+  return true;
+}
+
+bool Sealings::Run(uint8_t* buffer) const {
+  const Packet* packet = packets_;
+  for (size_t i = 0; i < batch_count_; i++) {
+    for (size_t n = 0; n < batches_[i].count; n++) {
+      if (!batches_[i].key->Seal(buffer, *packet++)) return false;
+    }
+  }
+  return true;
+}
+
 bool DefineAead(napi_env env, napi_value exports) {
-  const Method key_methods[] = {{"seal", Seal}, {"open", Open}};
+  const Method key_methods[] = {{"seal", Seal}, {"open", Open}, {"id", Id}};
   const Method mask_methods[] = {{"make", MakeMask}};
-  return DefineClass(env, exports, "AeadKey", NewAeadKey, key_methods, 2) &&
+  return DefineClass(env, exports, "AeadKey", NewAeadKey, key_methods, 3) &&
          DefineClass(env, exports, "HeaderMask", NewHeaderMask, mask_methods, 1);
 }
 

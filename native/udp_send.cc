@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "aead.h"
 #include "arguments.h"
+#include "openssl_objects.h"
 #include "udp_socket.h"
 
 #ifndef UDP_SEGMENT
@@ -260,11 +262,26 @@ bool ReadTransmit(napi_env env, const UdpSocket& socket, const Bytes& bytes, con
   return socket.connected() || address.FromRecord(out->record) || ThrowRange(env, "a transmit has no address");
 }
 
+/// Seals what is to be sealed before it is sent, if anything is.
+bool SealFirst(napi_env env, const Bytes& bytes, napi_value sealings, napi_value batches) {
+  napi_valuetype type = napi_undefined;
+  if (napi_typeof(env, sealings, &type) == napi_ok && type == napi_undefined) return true;
+  Doubles words;
+  size_t count = 0;
+  if (!ReadDoubles(env, sealings, "sealings", &words) ||
+      !ReadSize(env, batches, "batches", Sealings::kMaxBatches, &count)) {
+    return false;
+  }
+  Sealings mine;
+  return mine.Read(env, bytes, words, count) && (mine.Run(bytes.data) || ThrowOpenssl(env));
+}
+
 }  // namespace
 
-/// send(bytes, transmits, first, last, outcome): sends the transmits [first, last) and moves their beginnings on;
-/// `outcome` tells which is next, an error (EAGAIN: the kernel has no room) with the size of the datagram that met it
-/// and its transmit, and what the system turned out not to have
+/// send(bytes, transmits, first, last, outcome, sealings, batches): seals the packets of so many batches, if they are
+/// given, then sends the transmits [first, last) and moves their beginnings on; `outcome` tells which is next, an error
+/// (EAGAIN: the kernel has no room) with the size of the datagram that met it and its transmit, and what the system
+/// turned out not to have. With an exception nothing has been sent, and nothing changed unless it is OpenSSL's.
 napi_value Send(napi_env env, napi_callback_info info) {
   Call call;
   Bytes bytes;
@@ -294,6 +311,7 @@ napi_value Send(napi_env env, napi_callback_info info) {
     const int32_t* shown = transmits.data + i * kTransmitWords;
     if (!ReadTransmit(env, *socket, bytes, shown, &mine.list[mine.count++])) return nullptr;
   }
+  if (!SealFirst(env, bytes, call.argument[5], call.argument[6])) return nullptr;
   Outcome result = Sender(socket, bytes, &mine).Run();
   for (size_t i = 0; i < mine.count; i++) {
     transmits.data[(first + i) * kTransmitWords] = static_cast<int32_t>(mine.list[i].at);

@@ -28,4 +28,5 @@ export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:detect_stack_use_after_retur
 LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libstdc++.so)" \
   node node_modules/vitest/vitest.mjs run --testTimeout=60000 test/unit/crypto/primitives.test.ts \
   test/unit/crypto/key-exchange.test.ts test/unit/crypto/hkdf.test.ts test/unit/endpoint/aead.test.ts test/unit/endpoint/engines.test.ts \
-  test/unit/endpoint/native-socket.test.ts test/unit/endpoint/reuse-port-filter.test.ts
+  test/unit/endpoint/native-socket.test.ts test/unit/endpoint/native-sealing.test.ts test/unit/endpoint/late-sealing.test.ts \
+  test/unit/endpoint/reuse-port-filter.test.ts

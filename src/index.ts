@@ -49,7 +49,7 @@ export {
 } from './quic/transport/observer.js'
 export type { LevelKeys } from './quic/handshake/level-keys.js'
 export { QuicDispatcher, type DispatcherStats, type QuicDispatcherOptions } from './quic/transport/dispatcher.js'
-export { TRANSMIT_BUFFER_SIZE, type QuicEndpoint, type Transmit } from './quic/transport/transmit.js'
+export { TRANSMIT_BUFFER_SIZE, type LateSealer, type QuicEndpoint, type Transmit } from './quic/transport/transmit.js'
 
 export { QuicSpdySession, type PushPolicy, type SpdySessionOptions } from './quic/spdy/spdy-session.js'
 export { QuicSpdyClientSession } from './quic/spdy/spdy-client-session.js'

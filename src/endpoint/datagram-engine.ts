@@ -3,7 +3,7 @@
  */
 import type { AeadProvider } from '../quic/crypto/protection.js'
 import type { PeerAddress } from '../quic/types.js'
-import type { Transmit } from '../quic/transport/transmit.js'
+import type { LateSealer, Transmit } from '../quic/transport/transmit.js'
 
 /**
  * The most datagrams that an engine hands over before it says onBatchEnd, so that a flood of them starves neither
@@ -32,6 +32,11 @@ export interface DatagramSocket {
   readonly receiveBufferSize: number
   /** A buffer for the next transmit, of at least TRANSMIT_BUFFER_SIZE bytes; its content is nobody's yet. */
   acquireBuffer(): Uint8Array
+  /**
+   * For an endpoint's pollTransmit, if the socket can seal what it sends; whoever passes it hands the buffer to
+   * {@link send} untouched. Without it all packets come sealed.
+   */
+  readonly lateSealer?: LateSealer | undefined
   /**
    * Sends the packets of `transmit`, which stand in the last acquired buffer. Never blocks; loss is the network's right.
    * @returns false if the socket has no room for more: it keeps what it was given, in order, and nothing more may be

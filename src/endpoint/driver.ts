@@ -82,10 +82,11 @@ export class EndpointDriver implements DatagramHandler {
     const { socket, endpoint, helper } = this
     if (socket === undefined || this.stopped) return
     endpoint.deliverEvents(helper.now())
+    const { lateSealer } = socket
     let left = TRANSMITS_PER_TURN
     for (; left > 0 && !this.blocked; left--) {
       const buffer = socket.acquireBuffer()
-      const transmit = endpoint.pollTransmit(helper.now(), buffer)
+      const transmit = endpoint.pollTransmit(helper.now(), buffer, lateSealer)
       if (transmit === undefined) break
       this.blocked = !socket.send(transmit, buffer)
     }

@@ -4,6 +4,7 @@ import { QuicErrorCode } from '../../src/quic/errors.js'
 import { buildPublicReset } from '../../src/quic/wire/public-reset.js'
 import { buildStatelessReset } from '../../src/quic/wire/stateless-reset.js'
 import { supportedVersions } from '../../src/quic/wire/versions/registry.js'
+import { DeferredSealing } from '../helpers/sim/deferred-sealing.js'
 import { badPath } from '../helpers/sim/early-world.js'
 import type { SimClientStream } from '../helpers/sim/sim-application.js'
 import { SimClientSession } from '../helpers/sim/sim-application.js'
@@ -124,6 +125,8 @@ for (const version of supportedVersions) {
     scenario(`${label}: a server repeats its last packet for a client that missed it, ever more seldom`, 1, (seed) => {
       const lost = { on: false }
       const { world, client } = connectPair({ seed, versions, down: darkPath(lost) })
+      // Whoever seals the others: what is repeated was sealed when it was kept.
+      world.sealing = new DeferredSealing()
       client.session.start(small)
       world.run(() => client.session.done)
       world.advance(100)

@@ -10,6 +10,8 @@ export const NativeAead = { AESG: 0, CC20: 1 } as const
 
 /** Words of the description of a packet to seal: header start, payload start and end, packet number, its place. */
 export const DESCRIPTOR_WORDS = 5
+/** Words before the descriptors of a batch that is sealed when it is sent: its key's id, how many packets it has. */
+export const BATCH_WORDS = 2
 /** Words of an address record: family (4 or 6), port, four words of address as they stand in memory, IPv6 scope. */
 export const ADDRESS_WORDS = 7
 /** Words that describe what was received: length, size of the datagrams in it (0: it is one), cut off, address. */
@@ -36,6 +38,8 @@ export const Ready = { Receive: 1, Send: 2 } as const
 /** One key in one direction. */
 export interface NativeAeadKey {
   seal(buffer: Uint8Array, descriptors: Float64Array, count: number): void
+  /** By which `send` knows it, as long as it lives; 0 for one that opens. No two keys of a thread ever have the same. */
+  id(): number
   /** The plaintext's length, -1 for what is not genuine; the buffer is then unchanged. */
   open(buffer: Uint8Array, headerStart: number, headerEnd: number, end: number, packetNumber: number): number
 }
@@ -84,7 +88,19 @@ export interface NativeUdpSocket {
   watchWritable(wanted: 0 | 1): number
   /** How many messages, or the negative error number. */
   receive(pool: Uint8Array, slotSize: number, slots: number, messages: Int32Array): number
-  send(bytes: Uint8Array, transmits: Int32Array, first: number, last: number, outcome: Int32Array): void
+  /**
+   * Seals `batches` batches in `bytes`, if there are any, and sends. For each batch `sealings` has {@link BATCH_WORDS}
+   * and then its descriptors. When this throws, nothing has been sent.
+   */
+  send(
+    bytes: Uint8Array,
+    transmits: Int32Array,
+    first: number,
+    last: number,
+    outcome: Int32Array,
+    sealings?: Float64Array,
+    batches?: number
+  ): void
   close(): void
 }
 
@@ -124,8 +140,13 @@ const packageRoot = fileURLToPath(new URL('../../../', import.meta.url))
 export function loadAddon(): NativeAddon {
   const require = createRequire(import.meta.url)
   const load = require('node-gyp-build') as (directory: string) => NativeAddon
-  const addon = load(packageRoot)
-  const missing = expected.filter((name) => typeof addon[name] !== 'function')
-  if (missing.length > 0) throw new Error('it was built from other sources: npm run build:native builds it anew')
+  return checkAddon(load(packageRoot))
+}
+
+/** @throws Error if the addon does not fit these sources */
+export function checkAddon(addon: NativeAddon): NativeAddon {
+  // One that knows keys by no id would send unsealed what it is to seal first.
+  const fits = expected.every((name) => typeof addon[name] === 'function') && typeof addon.AeadKey.prototype.id === 'function'
+  if (!fits) throw new Error('it was built from other sources: npm run build:native builds it anew')
   return addon
 }

@@ -13,6 +13,7 @@ import type {
   ProtectionStyle
 } from '../../quic/crypto/protection.js'
 import { DESCRIPTOR_WORDS, NativeAead, type NativeAddon, type NativeAeadKey, type NativeHeaderMask } from './native-addon.js'
+import { writeDescriptors } from './native-sealings.js'
 import { NativePrimitives } from './native-primitives.js'
 
 const MASK_LENGTH = 16
@@ -109,27 +110,24 @@ function requireLengths(
   return headerKey
 }
 
-class NativeSealer implements PacketSealer {
+/** Seals with one key of the addon's. */
+export class NativeSealer implements PacketSealer {
   readonly prefixLength = 0
   readonly suffixLength: number
+  /** See {@link NativeAeadKey.id}. */
+  readonly keyId: number
 
   constructor(
-    private readonly key: NativeAeadKey,
+    readonly key: NativeAeadKey,
     style: ProtectionStyle
   ) {
     this.suffixLength = style.tagLength
+    this.keyId = key.id()
   }
 
   seal(batch: PacketBatch): void {
-    const { count } = batch
-    for (let i = 0, at = 0; i < count; i++) {
-      descriptors[at++] = batch.headerStart[i]!
-      descriptors[at++] = batch.payloadStart[i]!
-      descriptors[at++] = batch.payloadEnd[i]!
-      descriptors[at++] = batch.packetNumber[i]!
-      descriptors[at++] = batch.packetNumberOffset[i]!
-    }
-    this.key.seal(batch.buffer, descriptors, count)
+    writeDescriptors(descriptors, 0, batch, 0)
+    this.key.seal(batch.buffer, descriptors, batch.count)
   }
 }
 

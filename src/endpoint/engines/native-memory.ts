@@ -2,9 +2,12 @@
  * The memory through which all native sockets of a thread receive and send. It is in use only while a handler or a turn
  * runs, and those never overlap, so thousands of sockets need no more of it than one.
  */
+import type { PacketBatch } from '../../quic/crypto/protection.js'
 import type { PeerAddress } from '../../quic/types.js'
 import { TRANSMIT_BUFFER_SIZE } from '../../quic/transport/transmit.js'
-import { MAX_TRANSMITS, MESSAGE_WORDS, MIN_SLOT, TRANSMIT_WORDS } from './native-addon.js'
+import { ADDRESS_WORDS, MAX_TRANSMITS, MESSAGE_WORDS, MIN_SLOT, TRANSMIT_WORDS } from './native-addon.js'
+import type { NativeSealer } from './native-aead.js'
+import { SealingList } from './native-sealings.js'
 
 /** The most messages that are received in one call. */
 export const RECEIVE_SLOTS = 32
@@ -48,7 +51,7 @@ export class TransmitList {
     words[at] = start
     words[at + 1] = start + length
     words[at + 2] = segmentSize
-    words.set(record, at + 3)
+    for (let i = 0; i < ADDRESS_WORDS; i++) words[at + 3 + i] = record[i]!
     this.peers[this.count++] = to
     this.length += length
   }
@@ -79,10 +82,15 @@ export interface PendingTransmits {
   readonly bytes: Uint8Array
 }
 
-/** Buffers for the transmits that a turn gathers. */
+/**
+ * Buffers for the transmits that a turn gathers. Packets in them may wait to be sealed, and only {@link list} as a whole
+ * may then be sent. Whatever else happens to a buffer whose packets wait, it is sealed or wiped before.
+ */
 export class SendArena {
   readonly bytes = new Uint8Array(MAX_TRANSMITS * TRANSMIT_BUFFER_SIZE)
   readonly list = new TransmitList(MAX_TRANSMITS)
+  /** What is to be sealed before the list is sent. */
+  readonly sealings = new SealingList()
   /** Sends what is gathered; whoever gathers. */
   private gatherer: { flush(): boolean } | undefined
   private readonly buffers = Array.from({ length: MAX_TRANSMITS }, (_, i) =>
@@ -92,9 +100,10 @@ export class SendArena {
   /** The next buffer, for `gatherer`. What another one has gathered is sent first. */
   acquire(gatherer: { flush(): boolean }): Uint8Array {
     if (this.gatherer !== gatherer) {
-      if (this.list.count > 0) this.gatherer!.flush()
+      this.settle()
       this.gatherer = gatherer
     }
+    this.sealNoted()
     return this.buffers[this.list.count]!
   }
 
@@ -108,8 +117,41 @@ export class SendArena {
     return this.gatherer === gatherer && this.list.count > 0 ? this.list : undefined
   }
 
+  /** Notes that a batch, which fills the current buffer, is to be sealed once it is sent. */
+  note(sealer: NativeSealer, batch: PacketBatch): void {
+    const { sealings } = this
+    // Somebody wrote the buffer anew instead of sending it: of what stood there nothing may be left.
+    if (sealings.noted) batch.buffer.fill(0, batch.payloadEnd[batch.count - 1]! + sealer.suffixLength)
+    sealings.note(sealer.key, sealer.keyId, batch, this.list.count * TRANSMIT_BUFFER_SIZE)
+  }
+
+  /** Sends what is gathered, and seals what is not: nothing in the arena waits any more. */
+  settle(): void {
+    this.sealNoted()
+    if (this.list.count > 0) this.gatherer!.flush()
+  }
+
+  /** Seals what is noted of the current buffer here and now: it takes another way than through the list, or none. */
+  private sealNoted(): void {
+    if (this.sealings.noted) this.sealings.sealNoted(this.bytes)
+  }
+
+  /** The list is sent. */
+  clear(): void {
+    this.sealNoted()
+    this.list.clear()
+    this.sealings.clear()
+  }
+
+  /** The list will not be sent. */
+  drop(): void {
+    this.bytes.fill(0, 0, this.list.count * TRANSMIT_BUFFER_SIZE)
+    this.clear()
+  }
+
   /** Takes what was written to the current buffer. @returns whether it is time to send */
   take(to: PeerAddress, record: Int32Array, length: number, segmentSize: number): boolean {
+    this.sealings.takeNoted()
     this.list.add(to, record, this.list.count * TRANSMIT_BUFFER_SIZE, length, segmentSize)
     return this.list.count === MAX_TRANSMITS || this.list.length >= GATHER_LIMIT
   }

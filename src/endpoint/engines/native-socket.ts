@@ -3,12 +3,15 @@
  */
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
-import type { Transmit } from '../../quic/transport/transmit.js'
+import type { PacketBatch, PacketSealer } from '../../quic/crypto/protection.js'
+import type { LateSealer, Transmit } from '../../quic/transport/transmit.js'
 import type { PeerAddress } from '../../quic/types.js'
 import { RECEIVE_BUDGET, type DatagramHandler, type DatagramSocket } from '../datagram-engine.js'
 import { MESSAGE_WORDS, Outcome, Ready, type NativeUdpSocket } from './native-addon.js'
+import { NativeSealer } from './native-aead.js'
 import type { NativeAddressBook } from './native-addresses.js'
 import { RECEIVE_SLOT, RECEIVE_SLOTS, TransmitList, type PendingTransmits, type ReceivePool, type SendArena } from './native-memory.js'
+import type { SealingList } from './native-sealings.js'
 
 const { EAGAIN, EBADF, EINVAL, EMSGSIZE } = constants.errno
 // Messages that the kernel has joined hold dozens of datagrams each: fewer of them are work enough for one time.
@@ -32,7 +35,9 @@ export function systemError(syscall: string, errno: number, address?: string, po
 }
 
 /** See the file comment. */
-export class NativeDatagramSocket implements DatagramSocket {
+export class NativeDatagramSocket implements DatagramSocket, LateSealer {
+  /** What only the socket itself has, and nothing that is wrapped around it or made of it. */
+  readonly #itself = true
   private slots = RECEIVE_SLOTS
   private batchSize = 0
   private readonly outcome = new Int32Array(Outcome.Words)
@@ -112,6 +117,20 @@ export class NativeDatagramSocket implements DatagramSocket {
     return this.shared.arena.acquire(this)
   }
 
+  /** Who stands around the socket may look at what it is given to send, and gets it sealed. */
+  get lateSealer(): LateSealer | undefined {
+    return #itself in this ? this : undefined
+  }
+
+  takeSealing(sealer: PacketSealer, batch: PacketBatch): boolean {
+    const { arena } = this.shared
+    // What is not going to be sent need not wait.
+    if (this.closed || this.pending !== undefined) return false
+    if (!(sealer instanceof NativeSealer) || !arena.isCurrent(this, batch.buffer)) return false
+    arena.note(sealer, batch)
+    return true
+  }
+
   send(transmit: Transmit, bytes: Uint8Array): boolean {
     if (this.closed) return true
     const { arena, addresses } = this.shared
@@ -127,7 +146,8 @@ export class NativeDatagramSocket implements DatagramSocket {
 
   /** Sends what does not stand in the acquired buffer. */
   private sendForeign(to: PeerAddress, record: Int32Array, transmit: Transmit, bytes: Uint8Array): boolean {
-    this.flush()
+    // It may be a piece of the arena.
+    this.shared.arena.settle()
     const list = new TransmitList(1)
     list.add(to, record, 0, transmit.length, transmit.segmentSize)
     if (this.pending === undefined) this.pending = this.sendList(list, bytes)
@@ -135,18 +155,34 @@ export class NativeDatagramSocket implements DatagramSocket {
   }
 
   flush(): boolean {
-    const gathered = this.shared.arena.gatheredBy(this)
-    if (gathered !== undefined && this.pending === undefined && !this.closed) this.pending = this.sendList(gathered, this.shared.arena.bytes)
-    gathered?.clear()
+    const { arena } = this.shared
+    const gathered = arena.gatheredBy(this)
+    if (gathered === undefined) return this.pending === undefined
+    if (this.pending === undefined && !this.closed) this.sendGathered(gathered, arena)
+    else arena.drop()
     return this.pending === undefined
   }
 
-  /** Sends it all, but for what the kernel has no room for: that is kept, and the socket says when there is room. */
-  private sendList(list: TransmitList, bytes: Uint8Array): PendingTransmits | undefined {
+  private sendGathered(gathered: TransmitList, arena: SendArena): void {
+    try {
+      this.pending = this.sendList(gathered, arena.bytes, arena.sealings)
+    } catch (error) {
+      arena.drop()
+      throw error
+    }
+    arena.clear()
+  }
+
+  /**
+   * Sends it all, but for what the kernel has no room for: that is kept, and the socket says when there is room.
+   * @param sealings what is to be sealed first
+   */
+  private sendList(list: TransmitList, bytes: Uint8Array, sealings?: SealingList): PendingTransmits | undefined {
     const { native, outcome } = this
     let clean = true
     for (let next = 0; next < list.count; ) {
-      native.send(bytes, list.words, next, list.count, outcome)
+      sealings?.sealNoted(bytes)
+      native.send(bytes, list.words, next, list.count, outcome, sealings?.words, sealings?.giveOut())
       next = outcome[Outcome.Next]!
       const error = outcome[Outcome.Error]!
       if (outcome[Outcome.Lost] !== 0) this.shared.onLost(outcome[Outcome.Lost]!)

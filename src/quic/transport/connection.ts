@@ -20,7 +20,7 @@ import type { ConnectionObserver } from './observer.js'
 import type { ConnectionStats, QuicConnectionOptions } from './quic-connection-options.js'
 import { Restarts } from './restarts.js'
 import type { SessionConnection } from './session-connection.js'
-import type { QuicEndpoint, Transmit } from './transmit.js'
+import type { LateSealer, QuicEndpoint, Transmit } from './transmit.js'
 
 export {
   DEFAULT_CLIENT_MAX_PACKET,
@@ -237,11 +237,11 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, PartsOwn
     return this.connected ? this.parts.timers.nextTimeout(this.now) : Infinity
   }
 
-  pollTransmit(now: Micros, out: Uint8Array): Transmit | undefined {
+  pollTransmit(now: Micros, out: Uint8Array, sealer?: LateSealer): Transmit | undefined {
     this.now = now
     // A wake from here on asks for another turn: the session may have news of what it writes now.
     this.wakeRequested = false
-    const transmit = this.parts.sender.poll(now, this.peerAddress, out)
+    const transmit = this.parts.sender.poll(now, this.peerAddress, out, sealer)
     if (transmit !== undefined) this.tellMetrics(now)
     return transmit
   }

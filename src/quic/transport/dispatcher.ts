@@ -21,7 +21,7 @@ import { DEFAULT_CLIENT_MAX_PACKET, type QuicConnection } from './connection.js'
 import { DeadlineHeap, type HeapMember } from './deadline-heap.js'
 import { handshakePackets } from './stateless-packets.js'
 import { TimeWaitList } from './time-wait-list.js'
-import type { QuicEndpoint, Transmit } from './transmit.js'
+import type { LateSealer, QuicEndpoint, Transmit } from './transmit.js'
 
 // kDefaultMaxConnectionsInStore, kMaxReasonableInitialPacketNumber and the reference's new-session budget.
 const MAX_INITIAL_PACKET_NUMBER = 100
@@ -316,11 +316,11 @@ export class QuicDispatcher implements QuicEndpoint {
 
   // ---- out ----
 
-  pollTransmit(now: Micros, out: Uint8Array): Transmit | undefined {
+  pollTransmit(now: Micros, out: Uint8Array, sealer?: LateSealer): Transmit | undefined {
     const packet = this.stateless.shift()
     if (packet !== undefined) return this.transmitStateless(packet, out)
     for (let member = this.writable[0]; member !== undefined; member = this.writable[0]) {
-      const transmit = member.connection.pollTransmit(now, out)
+      const transmit = member.connection.pollTransmit(now, out, sealer)
       this.writable.shift()
       if (transmit !== undefined) {
         // Back of the line: connections take turns of one transmit each.

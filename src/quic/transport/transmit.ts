@@ -1,6 +1,7 @@
 /**
  * The shape in which packets leave the core, and the doors of everything that a driver can run.
  */
+import type { PacketBatch, PacketSealer } from '../crypto/protection.js'
 import type { Micros, PeerAddress } from '../types.js'
 
 /**
@@ -16,6 +17,16 @@ export interface Transmit {
 
 /** Large enough for any transmit: 16 packets of the largest size. */
 export const TRANSMIT_BUFFER_SIZE = 16 * 1460
+
+/** Who sends packets and can seal them in the same go. */
+export interface LateSealer {
+  /**
+   * Takes it upon itself to seal the packets of a batch before they are sent. Until then the batch's buffer holds them
+   * unprotected: it has to be sent as it is, or not at all, and is nobody's to read. The batch is only lent for the call.
+   * @returns false if they have to be sealed at once
+   */
+  takeSealing(sealer: PacketSealer, batch: PacketBatch): boolean
+}
 
 /**
  * A sans-IO endpoint: a client's connection or a server's dispatcher. A driver calls handleDatagram for each datagram
@@ -33,6 +44,9 @@ export interface QuicEndpoint {
   nextTimeout(): Micros
   /** The system refused to send a packet of `size` bytes to `to`: larger than the path's first link carries. */
   handleTooBig(to: PeerAddress, size: number): void
-  /** Writes the next packets into `out` (at least {@link TRANSMIT_BUFFER_SIZE} bytes); undefined if there are none. */
-  pollTransmit(now: Micros, out: Uint8Array): Transmit | undefined
+  /**
+   * Writes the next packets into `out` (at least {@link TRANSMIT_BUFFER_SIZE} bytes); undefined if there are none.
+   * @param sealer who may be left to seal them, if anybody: without it they are sealed when this returns
+   */
+  pollTransmit(now: Micros, out: Uint8Array, sealer?: LateSealer): Transmit | undefined
 }

@@ -30,13 +30,14 @@ import type { ConnectionVisitor } from '../../../src/quic/transport/connection-v
 import { QuicDispatcher, type NewConnection } from '../../../src/quic/transport/dispatcher.js'
 import type { ObserveConnection } from '../../../src/quic/transport/observer.js'
 import type { SessionConnection } from '../../../src/quic/transport/session-connection.js'
-import { TRANSMIT_BUFFER_SIZE, type QuicEndpoint } from '../../../src/quic/transport/transmit.js'
+import { TRANSMIT_BUFFER_SIZE, type QuicEndpoint, type Transmit } from '../../../src/quic/transport/transmit.js'
 import { Perspective, type Micros, type PeerAddress, type QuicHelper } from '../../../src/quic/types.js'
 import { HandshakeMessage } from '../../../src/quic/wire/handshake-message.js'
 import { Tag } from '../../../src/quic/wire/tags.js'
 import { supportedVersions } from '../../../src/quic/wire/versions/registry.js'
 import type { QuicVersion } from '../../../src/quic/wire/versions/version.js'
 import { recordedAuthority, recordedKey } from '../handshake-fixture.js'
+import type { DeferredSealing } from './deferred-sealing.js'
 import { EventQueue } from './event-queue.js'
 import { Delay, Path, type NetworkNode } from './network.js'
 import { SeededRandom, simulatedHelper } from './seeded-random.js'
@@ -189,6 +190,8 @@ export class SimWorld {
   largestDatagram = Infinity
   /** Where the server sees datagrams come from: a translator of addresses on the way. Ports have to stay. */
   rewriteSource: (from: PeerAddress) => PeerAddress = (from) => from
+  /** Seals packets after they have been written, if there is one: a socket that does that when it sends them. */
+  sealing: DeferredSealing | undefined
 
   constructor(private readonly o: SimWorldOptions) {
     this.random = new SeededRandom(o.seed)
@@ -425,16 +428,21 @@ export class SimWorld {
     for (const party of this.parties) {
       const { endpoint } = party
       endpoint.deliverEvents(this.now)
-      for (let t = endpoint.pollTransmit(this.now, this.buffer); t !== undefined; ) {
+      for (let t = this.poll(endpoint); t !== undefined; t = this.poll(endpoint)) {
         for (let at = 0; at < t.length; at += t.segmentSize) {
           const bytes = this.buffer.slice(at, Math.min(at + t.segmentSize, t.length))
           if (bytes.length <= this.largestDatagram) this.sendDatagram(party, t.to, bytes)
           else endpoint.handleTooBig(t.to, bytes.length)
         }
         this.buffer.fill(0xee)
-        t = endpoint.pollTransmit(this.now, this.buffer)
       }
     }
+  }
+
+  private poll(endpoint: QuicEndpoint): Transmit | undefined {
+    const transmit = endpoint.pollTransmit(this.now, this.buffer, this.sealing)
+    this.sealing?.seal()
+    return transmit
   }
 
   private sendDatagram(from: Party, to: PeerAddress, bytes: Uint8Array): void {

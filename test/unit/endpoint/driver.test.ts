@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { DatagramSocket } from '../../../src/endpoint/datagram-engine.js'
 import { EndpointDriver } from '../../../src/endpoint/driver.js'
 import type { EndpointHelper } from '../../../src/endpoint/system.js'
-import type { QuicEndpoint, Transmit } from '../../../src/quic/transport/transmit.js'
+import type { LateSealer, QuicEndpoint, Transmit } from '../../../src/quic/transport/transmit.js'
 import type { PeerAddress } from '../../../src/quic/types.js'
 
 const peer: PeerAddress = { family: 4, address: '192.0.2.1', port: 1 }
@@ -23,16 +23,19 @@ class Driven {
   alarmsSet = 0
   turns = 0
   readonly errors: Error[] = []
+  /** Who was offered for sealing, poll by poll. */
+  readonly sealers: (LateSealer | undefined)[] = []
   readonly driver: EndpointDriver
 
-  constructor() {
+  constructor(lateSealer?: LateSealer) {
     const endpoint: QuicEndpoint = {
       handleDatagram: () => this.done.push('in'),
       deliverEvents: () => this.done.push('events'),
       handleTimeout: () => this.done.push('timeout'),
       nextTimeout: () => this.nextTimeout,
       handleTooBig: (to, size) => this.done.push(`too big ${to.address} ${size}`),
-      pollTransmit: (): Transmit | undefined => {
+      pollTransmit: (_now, _out, sealer): Transmit | undefined => {
+        this.sealers.push(sealer)
         if (this.toSend === 0) return undefined
         this.toSend--
         return { to: peer, length: 1, segmentSize: 1 }
@@ -50,6 +53,7 @@ class Driven {
       runSoon: (run) => this.soon.push(run)
     }
     const socket = {
+      lateSealer,
       acquireBuffer: () => new Uint8Array(1),
       send: () => {
         this.done.push('out')
@@ -190,6 +194,18 @@ describe('a turn', () => {
     driven.driver.wake()
     expect([driven.turns, driven.soon.length]).toEqual([turns, 0])
   })
+})
+
+it('an endpoint may leave the sealing to a socket that offers it, and to no other', () => {
+  const sealer: LateSealer = { takeSealing: () => true }
+  for (const offered of [sealer, undefined]) {
+    const driven = new Driven(offered)
+    driven.toSend = 2
+    driven.driver.wake()
+    driven.runSoon()
+    expect(driven.sent).toBe(2)
+    expect(new Set(driven.sealers)).toEqual(new Set([offered]))
+  }
 })
 
 it('what the socket says reaches who has to know', () => {

@@ -4,82 +4,15 @@ import { Worker } from 'node:worker_threads'
 import fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { DatagramHandler, DatagramSocket } from '../../../src/endpoint/datagram-engine.js'
-import { Lost, Outcome, Ready, TRANSMIT_WORDS } from '../../../src/endpoint/engines/native-addon.js'
+import { Lost, Outcome, checkAddon } from '../../../src/endpoint/engines/native-addon.js'
 import type { NativeAddon, NativeUdpSocket } from '../../../src/endpoint/engines/native-addon.js'
 import { NativeEngine } from '../../../src/endpoint/engines/native-engine.js'
 import type { PeerAddress } from '../../../src/quic/types.js'
 import { addon } from '../../helpers/engines.js'
+import { addonThat, SocketLog as Log } from '../../helpers/fake-udp-sockets.js'
 
 const { EAGAIN, EHOSTUNREACH, EMSGSIZE } = constants.errno
 const peer: PeerAddress = { family: 4, address: '127.0.0.1', port: 9 }
-
-class Log implements DatagramHandler {
-  readonly said: string[] = []
-
-  onDatagram(_from: PeerAddress, bytes: Uint8Array): void {
-    this.said.push(`datagram ${Buffer.from(bytes).toString('latin1')}`)
-  }
-
-  onBatchEnd(): void {}
-
-  onWritable(): void {
-    this.said.push('writable')
-  }
-
-  onTooBig(to: PeerAddress, size: number): void {
-    this.said.push(`too big for ${to.port}: ${size}`)
-  }
-
-  onSocketError(error: Error): void {
-    this.said.push(error.message)
-  }
-}
-
-/** What the system answers to a datagram: an error, or nothing wrong. */
-type Answer = (datagram: string) => number
-
-/** An addon whose sockets send nothing, but keep what they were given and answer as a test wants. `room` is of the first. */
-function addonThat(answer: Answer, sent: string[]): { addon: NativeAddon; room(): void; watched: boolean } {
-  let onReady: ((bits: number) => void) | undefined
-  const state = {
-    watched: false,
-    room: () => onReady?.(Ready.Send),
-    addon: {
-      ...addon!,
-      UdpSocket: class {
-        bind = (): number => 0
-        setBufferSizes = (): number => 1_000_000
-        useOffloads = (): number => 3
-        localAddress = (record: Int32Array): number => (addon!.parseAddress('127.0.0.1', 1, record, 0), 0)
-        start = (callback: (bits: number) => void): number => ((onReady ??= callback), 0)
-        watchWritable = (wanted: 0 | 1): number => ((state.watched = wanted === 1), 0)
-        close = (): void => {}
-        send = (bytes: Uint8Array, words: Int32Array, first: number, last: number, outcome: Int32Array): void => {
-          outcome.fill(0)
-          for (let i = first; i < last; i++) {
-            const at = i * TRANSMIT_WORDS
-            while (words[at]! < words[at + 1]!) {
-              const end = Math.min(words[at]! + words[at + 2]!, words[at + 1]!)
-              const datagram = Buffer.from(bytes.subarray(words[at], end)).toString('latin1')
-              const error = answer(datagram)
-              if (error !== EAGAIN) words[at] = end
-              if (error !== 0) {
-                outcome[Outcome.Error] = error
-                outcome[Outcome.ErrorSize] = datagram.length
-                outcome[Outcome.ErrorAt] = i
-                outcome[Outcome.Next] = i
-                return
-              }
-              sent.push(datagram)
-            }
-          }
-          outcome[Outcome.Next] = last
-        }
-      } as unknown as new () => NativeUdpSocket
-    }
-  }
-  return state
-}
 
 function write(socket: DatagramSocket, to: PeerAddress, text: string, segmentSize: number): boolean {
   const buffer = socket.acquireBuffer()
@@ -242,6 +175,14 @@ describe.skipIf(addon === undefined)('a native socket', () => {
 })
 
 describe.skipIf(addon === undefined)('the addon', () => {
+  it('is refused if it was built from sources that know less', () => {
+    expect(checkAddon(addon!)).toBe(addon)
+    expect(() => checkAddon({ ...addon!, UdpSocket: undefined as never })).toThrow('built from other sources')
+    // It would send what it does not know that it has to seal.
+    const AeadKey = class {} as unknown as NativeAddon['AeadKey']
+    expect(() => checkAddon({ ...addon!, AeadKey })).toThrow('built from other sources')
+  })
+
   const { min, max } = Math
 
   /** Anything that a program gone wrong could hand over. */

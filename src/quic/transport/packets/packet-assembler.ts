@@ -14,6 +14,7 @@ import type {
   QuicVersion
 } from '../../wire/versions/version.js'
 import type { ObservedPacket } from '../observer.js'
+import type { LateSealer } from '../transmit.js'
 import type { PacketSink, StreamDataSource } from './packet-sink.js'
 
 const WIDEST_PACKET_NUMBER = 6
@@ -186,10 +187,16 @@ export class PacketAssembler implements PacketSink {
     packet.payloadEnd = batch.payloadEnd[batch.count - 1]!
   }
 
-  /** Protects the batch. All of its packets are of the last packet's level. */
-  sealBatch(): void {
-    if (this.batch.count > 0) this.sealers[this.header.level]!.seal(this.batch)
-    this.batch.count = 0
+  /**
+   * Protects the batch, or leaves that to another. All of its packets are of the last packet's level.
+   * @param later who may be left to do it
+   */
+  sealBatch(later?: LateSealer): void {
+    const { batch } = this
+    if (batch.count === 0) return
+    const sealer = this.sealers[this.header.level]!
+    if (later?.takeSealing(sealer, batch) !== true) sealer.seal(batch)
+    batch.count = 0
   }
 
   // ---- frames that are not retransmitted ----

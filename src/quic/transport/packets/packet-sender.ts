@@ -17,7 +17,7 @@ import type { CryptoReceiver } from '../crypto-receiver.js'
 import type { CryptoSendStream } from '../crypto-stream.js'
 import type { Liveness } from '../liveness.js'
 import { ObservedPacket, type ConnectionObserver } from '../observer.js'
-import type { Transmit } from '../transmit.js'
+import type { LateSealer, Transmit } from '../transmit.js'
 import { PacketAssembler } from './packet-assembler.js'
 
 // Packets of a batch share one size; one that starts a little short still leads a batch.
@@ -141,8 +141,11 @@ export class PacketSender {
     return this.traits.stopWaiting && !this.omitStopWaiting
   }
 
-  /** Writes the next packets into `out`; undefined if there are none now. */
-  poll(now: Micros, to: PeerAddress, out: Uint8Array): Transmit | undefined {
+  /**
+   * Writes the next packets into `out`; undefined if there are none now.
+   * @param sealer who may be left to seal them
+   */
+  poll(now: Micros, to: PeerAddress, out: Uint8Array, sealer?: LateSealer): Transmit | undefined {
     const { assembler, transmit } = this
     let length = 0
     let segment = 0
@@ -156,7 +159,8 @@ export class PacketSender {
       if (segment === 0) segment = size
       if (size < segment || segment < assembler.maxPacketLength - BATCH_SLACK) break
     }
-    assembler.sealBatch()
+    // The last packet is kept, as it is sent.
+    assembler.sealBatch(this.stopped ? undefined : sealer)
     if (length === 0) return undefined
     if (this.stopped) this.terminationPacket ??= out.slice(0, length)
     transmit.to = to
