@@ -70,7 +70,7 @@ class UdpSocket {
 
 /// receive(pool, slotSize, slots, messages): see udp_receive.cc
 napi_value Receive(napi_env env, napi_callback_info info);
-/// send(bytes, transmits, first, last, outcome): see udp_send.cc
+/// send(bytes, transmits, first, last, outcome, sealings, batches): see udp_send.cc
 napi_value Send(napi_env env, napi_callback_info info);
 
 /// Adds the class UdpSocket.

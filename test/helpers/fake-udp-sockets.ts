@@ -69,7 +69,7 @@ export function addonThat(answer: Answer, sent: string[]): { addon: NativeAddon;
                 outcome[Outcome.Error] = error
                 outcome[Outcome.ErrorSize] = datagram.length
                 outcome[Outcome.ErrorAt] = i
-                outcome[Outcome.Next] = i
+                outcome[Outcome.Next] = words[at]! < words[at + 1]! ? i : i + 1
                 return
               }
               sent.push(datagram)

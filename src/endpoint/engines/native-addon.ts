@@ -143,7 +143,10 @@ export function loadAddon(): NativeAddon {
   return checkAddon(load(packageRoot))
 }
 
-/** @throws Error if the addon does not fit these sources */
+/**
+ * The addon, if it fits these sources.
+ * @throws Error if it does not
+ */
 export function checkAddon(addon: NativeAddon): NativeAddon {
   // One that knows keys by no id would send unsealed what it is to seal first.
   const fits = expected.every((name) => typeof addon[name] === 'function') && typeof addon.AeadKey.prototype.id === 'function'

@@ -133,7 +133,7 @@ export class SendArena {
 
   /** Seals what is noted of the current buffer here and now: it takes another way than through the list, or none. */
   private sealNoted(): void {
-    if (this.sealings.noted) this.sealings.sealNoted(this.bytes)
+    this.sealings.sealNoted(this.bytes)
   }
 
   /** The list is sent. */

@@ -54,10 +54,10 @@ export class SealingList {
     this.end = this.notedEnd
   }
 
-  /** Seals what is noted here and now; it stands in `bytes`. */
+  /** Seals what is noted, if anything is, here and now; it stands in `bytes`. */
   sealNoted(bytes: Uint8Array): void {
-    const { words, end } = this
     if (!this.noted) return
+    const { words, end } = this
     this.keys[this.waiting]!.seal(bytes, words.subarray(end + BATCH_WORDS, this.notedEnd), words[end + 1]!)
     this.notedEnd = end
   }

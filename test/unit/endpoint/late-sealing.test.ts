@@ -171,6 +171,29 @@ describe.skipIf(addon === undefined)('a native socket that seals what it sends',
     expect(log.said).toEqual(['too big for 9: 200', 'sendmsg EHOSTUNREACH 127.0.0.1:9'])
   })
 
+  it('seals what a handler writes in the middle of sending, whether it sends it at once or later', async () => {
+    const { sent, socket, sealer, log } = await faked((datagram) => (datagram.length === 200 ? EMSGSIZE : 0))
+    const transmit = { to: peer, length: 100, segmentSize: 100 }
+    let kept: Uint8Array | undefined
+    log.onTooBig = () => {
+      const { buffer, late } = fill(socket, sealer, 100, [3])
+      expect(late).toBe(true)
+      socket.send(transmit, buffer)
+      kept = fill(socket, sealer, 100, [4]).buffer
+    }
+    for (const [size, number] of [[200, 1], [100, 2]] as const) {
+      socket.send({ to: peer, length: size, segmentSize: size }, fill(socket, sealer, size, [number]).buffer)
+    }
+    expect(socket.flush()).toBe(true)
+    socket.send(transmit, kept!)
+    log.onTooBig = () => (kept = fill(socket, sealer, 100, [6]).buffer)
+    socket.send({ to: peer, length: 200, segmentSize: 200 }, fill(socket, sealer, 200, [5]).buffer)
+    expect(socket.flush()).toBe(true)
+    socket.send(transmit, kept!)
+    expect(socket.flush()).toBe(true)
+    expectOpen(sent, [2, 3, 4, 6])
+  })
+
   it('seals at once what takes another way: a piece of the buffer, a buffer that is no longer the current one', async () => {
     const { sent, socket, other, sealer } = await faked()
     const piece = fill(socket, sealer, 100, [1])
@@ -218,6 +241,16 @@ describe.skipIf(addon === undefined)('a native socket that seals what it sends',
     expectOpen(sent, [1])
     socket.send({ to: peer, length: 100, segmentSize: 100 }, buffer)
     expect(sent).toHaveLength(1)
+  })
+
+  it('leaves alone what is sealed already, where something else waited before', async () => {
+    const { sent, socket, sealer } = await faked()
+    expect(fill(socket, sealer, 100, [1]).late).toBe(true)
+    const { buffer, late } = fill(socket, node.createSealer(...secrets(key)), 100, [2])
+    expect(late).toBe(false)
+    socket.send({ to: peer, length: 100, segmentSize: 100 }, buffer)
+    socket.flush()
+    expectOpen(sent, [2])
   })
 
   it('keeps nothing of a buffer that is written anew instead of being sent', async () => {
