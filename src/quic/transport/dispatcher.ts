@@ -19,6 +19,7 @@ import { BufferedPacketStore, type BufferedConnection } from './buffered-packet-
 import { ChloExtractor } from './chlo-extractor.js'
 import { DEFAULT_CLIENT_MAX_PACKET, type QuicConnection } from './connection.js'
 import { DeadlineHeap, type HeapMember } from './deadline-heap.js'
+import { RingQueue } from './ring-queue.js'
 import { handshakePackets } from './stateless-packets.js'
 import { TimeWaitList } from './time-wait-list.js'
 import type { LateSealer, QuicEndpoint, Transmit } from './transmit.js'
@@ -120,8 +121,8 @@ export class QuicDispatcher implements QuicEndpoint {
   private readonly versionTags: number[]
   private readonly transmit: Transmit = { to: { family: 4, address: '', port: 0 }, length: 0, segmentSize: 0 }
   private stateless: StatelessPacket[] = []
-  private touched: Member[] = []
-  private writable: Member[] = []
+  private readonly touched = new RingQueue<Member>()
+  private readonly writable = new RingQueue<Member>()
   private budget = NEW_CONNECTIONS_PER_TURN
   private accepting = true
 
@@ -270,9 +271,9 @@ export class QuicDispatcher implements QuicEndpoint {
 
   deliverEvents(now: Micros): void {
     this.budget = NEW_CONNECTIONS_PER_TURN
-    const touched = this.touched
-    this.touched = []
-    for (const member of touched) {
+    // Who is touched meanwhile has its turn the next time.
+    for (let left = this.touched.length; left > 0; left--) {
+      const member = this.touched.shift()!
       member.touched = false
       member.connection.deliverEvents(now)
       this.settle(now, member)
@@ -319,7 +320,7 @@ export class QuicDispatcher implements QuicEndpoint {
   pollTransmit(now: Micros, out: Uint8Array, sealer?: LateSealer): Transmit | undefined {
     const packet = this.stateless.shift()
     if (packet !== undefined) return this.transmitStateless(packet, out)
-    for (let member = this.writable[0]; member !== undefined; member = this.writable[0]) {
+    for (let member = this.writable.first; member !== undefined; member = this.writable.first) {
       const transmit = member.connection.pollTransmit(now, out, sealer)
       this.writable.shift()
       if (transmit !== undefined) {
