@@ -27,6 +27,8 @@ constexpr double kMaxPacketNumber = 9007199254740991.0;
 constexpr size_t kDescriptorLength = 5;
 /// A key's id and how many packets it is to seal stand before their descriptors.
 constexpr size_t kBatchHeadLength = 2;
+/// Header start, payload start, packet end, packet number: what describes a packet to open.
+constexpr size_t kOpenDescriptorLength = 4;
 constexpr size_t kMaxBatch = 64;
 
 enum Aead : size_t { kAes128Gcm = 0, kChaCha20Poly1305 = 1 };
@@ -56,6 +58,14 @@ class HeaderMask {
  private:
   bool aes_ = true;
   Context context_;
+};
+
+/// Where a packet to open stands in its buffer: header, protected payload, tag.
+struct SealedPacket {
+  size_t header_start;
+  size_t header_end;
+  size_t end;
+  uint64_t number;
 };
 
 /// The keys of this thread that seal, by their ids, which are never given out twice.
@@ -298,6 +308,21 @@ std::vector<uint8_t>& Scratch(size_t length) {
   return scratch;
 }
 
+/// The plaintext's length, or -1 for what is not genuine, of which no byte is changed then.
+int OpenInPlace(AeadKey& key, uint8_t* buffer, const SealedPacket& p) {
+  if (p.end - p.header_end < key.tag_length()) return -1;
+  const size_t length = p.end - p.header_end - key.tag_length();
+  uint8_t* payload = buffer + p.header_end;
+  // One byte more, so that there is a place to point at even for no plaintext at all.
+  std::vector<uint8_t>& scratch = Scratch(length + 1);
+  if (!key.Open(buffer + p.header_start, p.header_end - p.header_start, payload, length, p.number, scratch.data())) {
+    ERR_clear_error();
+    return -1;
+  }
+  std::memcpy(payload, scratch.data(), length);
+  return static_cast<int>(length);
+}
+
 /// open(buffer, headerStart, headerEnd, end, packetNumber): the plaintext's length, -1 for what is not genuine
 napi_value Open(napi_env env, napi_callback_info info) {
   Call call;
@@ -305,13 +330,11 @@ napi_value Open(napi_env env, napi_callback_info info) {
   if (!call.Read(env, info)) return nullptr;
   AeadKey* key = Receiver<AeadKey>(env, call);
   if (key == nullptr || !ReadBytes(env, call.argument[0], "buffer", &buffer)) return nullptr;
-  size_t header_start = 0;
-  size_t header_end = 0;
-  size_t end = 0;
+  SealedPacket packet = {};
   double number = 0;
-  if (!ReadSize(env, call.argument[3], "end", buffer.length, &end) ||
-      !ReadSize(env, call.argument[2], "headerEnd", end, &header_end) ||
-      !ReadSize(env, call.argument[1], "headerStart", header_end, &header_start) ||
+  if (!ReadSize(env, call.argument[3], "end", buffer.length, &packet.end) ||
+      !ReadSize(env, call.argument[2], "headerEnd", packet.end, &packet.header_end) ||
+      !ReadSize(env, call.argument[1], "headerStart", packet.header_end, &packet.header_start) ||
       !ReadNumber(env, call.argument[4], "packetNumber", kMaxPacketNumber, &number)) {
     return nullptr;
   }
@@ -319,18 +342,54 @@ napi_value Open(napi_env env, napi_callback_info info) {
     ThrowRange(env, "not to be opened with this key");
     return nullptr;
   }
-  if (end - header_end < key->tag_length()) return MakeNumber(env, -1);
-  const size_t length = end - header_end - key->tag_length();
-  uint8_t* payload = buffer.data + header_end;
-  // One byte more, so that there is a place to point at even for no plaintext at all.
-  std::vector<uint8_t>& scratch = Scratch(length + 1);
-  if (!key->Open(buffer.data + header_start, header_end - header_start, payload, length, static_cast<uint64_t>(number),
-                 scratch.data())) {
-    ERR_clear_error();
-    return MakeNumber(env, -1);
+  packet.number = static_cast<uint64_t>(number);
+  return MakeNumber(env, OpenInPlace(*key, buffer.data, packet));
+}
+
+/// Reads `count` descriptors and checks every one of them before the first byte is changed.
+bool ReadSealedPackets(napi_env env, size_t buffer_length, const Doubles& descriptors, size_t count,
+                       SealedPacket* out) {
+  for (size_t i = 0; i < count; i++) {
+    double value[kOpenDescriptorLength];
+    std::memcpy(value, descriptors.data + i * kOpenDescriptorLength, sizeof value);
+    for (double one : value) {
+      // Written so that NaN fails, too.
+      if (!(one >= 0 && one <= kMaxPacketNumber)) return ThrowRange(env, "a packet has an impossible place or number");
+    }
+    SealedPacket& p = out[i];
+    p = {static_cast<size_t>(value[0]), static_cast<size_t>(value[1]), static_cast<size_t>(value[2]),
+         static_cast<uint64_t>(value[3])};
+    if (p.header_start > p.header_end || p.header_end > p.end || p.end > buffer_length) {
+      return ThrowRange(env, "a packet does not fit its buffer");
+    }
   }
-  std::memcpy(payload, scratch.data(), length);
-  return MakeNumber(env, static_cast<double>(length));
+  return true;
+}
+
+/// openMany(buffer, descriptors, count, lengths): for each packet the plaintext's length, -1 for what is not genuine
+napi_value OpenMany(napi_env env, napi_callback_info info) {
+  Call call;
+  Bytes buffer;
+  Doubles descriptors;
+  Ints lengths;
+  size_t count = 0;
+  if (!call.Read(env, info)) return nullptr;
+  AeadKey* key = Receiver<AeadKey>(env, call);
+  if (key == nullptr || !ReadBytes(env, call.argument[0], "buffer", &buffer) ||
+      !ReadDoubles(env, call.argument[1], "descriptors", &descriptors) ||
+      !ReadSize(env, call.argument[2], "count", kMaxBatch, &count) ||
+      !ReadInts(env, call.argument[3], "lengths", &lengths)) {
+    return nullptr;
+  }
+  if (key->seals() || buffer.length > INT_MAX || count > descriptors.length / kOpenDescriptorLength ||
+      count > lengths.length) {
+    ThrowRange(env, "not to be opened with this key, or not as many packets");
+    return nullptr;
+  }
+  SealedPacket packets[kMaxBatch];
+  if (!ReadSealedPackets(env, buffer.length, descriptors, count, packets)) return nullptr;
+  for (size_t i = 0; i < count; i++) lengths.data[i] = OpenInPlace(*key, buffer.data, packets[i]);
+  return nullptr;
 }
 
 /// new HeaderMask(aead, key)
@@ -380,6 +439,41 @@ napi_value MakeMask(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+/// makeMany(buffer, sampleOffsets, count, out): writes the masks, 16 bytes each, side by side to `out`
+napi_value MakeMasks(napi_env env, napi_callback_info info) {
+  Call call;
+  Bytes buffer;
+  Ints offsets;
+  Bytes out;
+  size_t count = 0;
+  if (!call.Read(env, info)) return nullptr;
+  HeaderMask* mask = Receiver<HeaderMask>(env, call);
+  if (mask == nullptr || !ReadBytes(env, call.argument[0], "buffer", &buffer) ||
+      !ReadInts(env, call.argument[1], "sampleOffsets", &offsets) ||
+      !ReadSize(env, call.argument[2], "count", kMaxBatch, &count) || !ReadBytes(env, call.argument[3], "out", &out)) {
+    return nullptr;
+  }
+  if (count > offsets.length || count > out.length / kMaskLength) {
+    ThrowRange(env, "not as many masks");
+    return nullptr;
+  }
+  // Kept apart until all are made: samples may lie where the masks go.
+  uint8_t made[kMaxBatch * kMaskLength];
+  for (size_t i = 0; i < count; i++) {
+    const int32_t offset = offsets.data[i];
+    if (offset < 0 || buffer.length < kSampleLength || static_cast<size_t>(offset) > buffer.length - kSampleLength) {
+      ThrowRange(env, "a sample does not lie in the buffer");
+      return nullptr;
+    }
+    if (!mask->Make(buffer.data + offset, made + i * kMaskLength)) {
+      ThrowOpenssl(env);
+      return nullptr;
+    }
+  }
+  std::memcpy(out.data, made, count * kMaskLength);
+  return nullptr;
+}
+
 }  // namespace
 
 bool Sealings::Read(napi_env env, const Bytes& buffer, const Doubles& words, size_t batches) {
@@ -418,10 +512,10 @@ bool Sealings::Run(uint8_t* buffer) const {
 }
 
 bool DefineAead(napi_env env, napi_value exports) {
-  const Method key_methods[] = {{"seal", Seal}, {"open", Open}, {"id", Id}};
-  const Method mask_methods[] = {{"make", MakeMask}};
-  return DefineClass(env, exports, "AeadKey", NewAeadKey, key_methods, 3) &&
-         DefineClass(env, exports, "HeaderMask", NewHeaderMask, mask_methods, 1);
+  const Method key_methods[] = {{"seal", Seal}, {"open", Open}, {"openMany", OpenMany}, {"id", Id}};
+  const Method mask_methods[] = {{"make", MakeMask}, {"makeMany", MakeMasks}};
+  return DefineClass(env, exports, "AeadKey", NewAeadKey, key_methods, 4) &&
+         DefineClass(env, exports, "HeaderMask", NewHeaderMask, mask_methods, 2);
 }
 
 }  // namespace quicgate

@@ -157,6 +157,15 @@ napi_value UseOffloads(napi_env env, napi_callback_info info) {
   return MakeNumber(env, (cuts ? 1 : 0) | (joins ? 2 : 0));
 }
 
+/// stampArrivals(): messages are received with the time at which the kernel took them from the network
+napi_value StampArrivals(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Read(env, info)) return nullptr;
+  UdpSocket* socket = OpenReceiver(env, call);
+  if (socket == nullptr) return nullptr;
+  return Errno(env, SetOption(socket->fd(), SOL_SOCKET, SO_TIMESTAMPNS, 1) == 0);
+}
+
 /// markEcn(codepoint): the two ECN bits of what is sent
 napi_value MarkEcn(napi_env env, napi_callback_info info) {
   Call call;
@@ -287,6 +296,7 @@ bool DefineUdpSocket(napi_env env, napi_value exports) {
       {"localAddress", LocalAddress},
       {"setBufferSizes", SetBufferSizes},
       {"useOffloads", UseOffloads},
+      {"stampArrivals", StampArrivals},
       {"markEcn", MarkEcn},
       {"sharePort", SharePort},
       {"chooseBy", ChooseBy},

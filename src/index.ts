@@ -49,6 +49,7 @@ export {
 } from './quic/transport/observer.js'
 export type { LevelKeys } from './quic/handshake/level-keys.js'
 export { QuicDispatcher, type DispatcherStats, type QuicDispatcherOptions } from './quic/transport/dispatcher.js'
+export { DatagramBatch } from './quic/transport/datagram-batch.js'
 export { TRANSMIT_BUFFER_SIZE, type LateSealer, type QuicEndpoint, type Transmit } from './quic/transport/transmit.js'
 
 export { QuicSpdySession, type PushPolicy, type SpdySessionOptions } from './quic/spdy/spdy-session.js'

@@ -2,19 +2,23 @@
  * The seam between endpoints and the operating system: whoever moves datagrams implements this.
  */
 import type { AeadProvider } from '../quic/crypto/protection.js'
-import type { PeerAddress } from '../quic/types.js'
+import { MAX_DATAGRAMS } from '../quic/transport/datagram-batch.js'
+import type { Micros, PeerAddress } from '../quic/types.js'
 import type { LateSealer, Transmit } from '../quic/transport/transmit.js'
 
 /**
  * The most datagrams that an engine hands over before it says onBatchEnd, so that a flood of them starves neither
  * acknowledgements nor timers nor the rest of the program.
  */
-export const RECEIVE_BUDGET = 32
+export const RECEIVE_BUDGET = MAX_DATAGRAMS
 
 /** Receives what a socket has to say. */
 export interface DatagramHandler {
-  /** One datagram; the bytes are lent for the call. */
-  onDatagram(from: PeerAddress, bytes: Uint8Array): void
+  /**
+   * One datagram. The bytes are lent until {@link onBatchEnd} returns, and may be decrypted in place.
+   * @param age for how long the system had it when this batch began, µs; missing where the system does not tell
+   */
+  onDatagram(from: PeerAddress, bytes: Uint8Array, age?: Micros): void
   /** All datagrams that were waiting have been handed over, or {@link RECEIVE_BUDGET} of them. */
   onBatchEnd(): void
   /** There is room again after {@link DatagramSocket.send} answered false. Never called from within send. */
@@ -30,6 +34,8 @@ export interface DatagramSocket {
   readonly localAddress: PeerAddress
   /** What the kernel granted for receiving, in bytes. */
   readonly receiveBufferSize: number
+  /** All datagrams that are handed over stand in here, so that several can be decrypted with one call; missing where they do not. */
+  readonly receiveMemory?: Uint8Array
   /** A buffer for the next transmit, of at least TRANSMIT_BUFFER_SIZE bytes; its content is nobody's yet. */
   acquireBuffer(): Uint8Array
   /**

@@ -50,6 +50,7 @@ export function addonThat(answer: Answer, sent: string[]): { addon: NativeAddon;
         bind = (): number => 0
         setBufferSizes = (): number => 1_000_000
         useOffloads = (): number => 3
+        stampArrivals = (): number => 0
         localAddress = (record: Int32Array): number => (addon!.parseAddress('127.0.0.1', 1, record, 0), 0)
         start = (callback: (bits: number) => void): number => (ready.push(callback), 0)
         watchWritable = (wanted: 0 | 1): number => ((state.watched = wanted === 1), 0)

@@ -12,10 +12,15 @@ export const NativeAead = { AESG: 0, CC20: 1 } as const
 export const DESCRIPTOR_WORDS = 5
 /** Words before the descriptors of a batch that is sealed when it is sent: its key's id, how many packets it has. */
 export const BATCH_WORDS = 2
+/** Words of the description of a packet to open: header start and end, packet end, packet number. */
+export const OPEN_DESCRIPTOR_WORDS = 4
 /** Words of an address record: family (4 or 6), port, four words of address as they stand in memory, IPv6 scope. */
 export const ADDRESS_WORDS = 7
-/** Words that describe what was received: length, size of the datagrams in it (0: it is one), cut off, address. */
-export const MESSAGE_WORDS = 3 + ADDRESS_WORDS
+/**
+ * Words that describe what was received: length, size of the datagrams in it (0: it is one), cut off, for how many µs
+ * the kernel had it, address.
+ */
+export const MESSAGE_WORDS = 4 + ADDRESS_WORDS
 /** Words that describe a transmit: where the next byte stands, where they end, size to cut by, address, one to spare. */
 export const TRANSMIT_WORDS = 3 + ADDRESS_WORDS + 1
 /** The most transmits of one call. */
@@ -42,12 +47,16 @@ export interface NativeAeadKey {
   id(): number
   /** The plaintext's length, -1 for what is not genuine; the buffer is then unchanged. */
   open(buffer: Uint8Array, headerStart: number, headerEnd: number, end: number, packetNumber: number): number
+  /** Writes to `lengths` what `open` answers, for each packet. */
+  openMany(buffer: Uint8Array, descriptors: Float64Array, count: number, lengths: Int32Array): void
 }
 
 /** Masks of header protection with one key. */
 export interface NativeHeaderMask {
   /** Writes the mask to the first 16 bytes of `out`. */
   make(buffer: Uint8Array, sampleOffset: number, out: Uint8Array): void
+  /** Writes `count` masks, 16 bytes each, side by side to `out`. */
+  makeMany(buffer: Uint8Array, sampleOffsets: Int32Array, count: number, out: Uint8Array): void
 }
 
 /** A private key for X25519. */
@@ -75,6 +84,8 @@ export interface NativeUdpSocket {
   setBufferSizes(receive: number, send: number): number
   /** Bits of {@link Offload}. */
   useOffloads(segmentation: 0 | 1): number
+  /** Has the kernel tell when it received what is received. */
+  stampArrivals(): number
   /** The two ECN bits of what is sent. */
   markEcn(codepoint: number): number
   sharePort(): number
@@ -130,6 +141,8 @@ export interface NativeAddon {
 
 /** What is looked for first: parts that an addon built from older sources lacks. */
 const expected = ['AeadKey', 'HeaderMask', 'X25519Key', 'GcmBox', 'UdpSocket'] as const satisfies readonly (keyof NativeAddon)[]
+/** The same of its keys. One that knows them by no id would send unsealed what it is to seal first. */
+const expectedOfKeys = ['id', 'openMany'] as const satisfies readonly (keyof NativeAeadKey)[]
 
 const packageRoot = fileURLToPath(new URL('../../../', import.meta.url))
 
@@ -148,8 +161,9 @@ export function loadAddon(): NativeAddon {
  * @throws Error if it does not
  */
 export function checkAddon(addon: NativeAddon): NativeAddon {
-  // One that knows keys by no id would send unsealed what it is to seal first.
-  const fits = expected.every((name) => typeof addon[name] === 'function') && typeof addon.AeadKey.prototype.id === 'function'
+  const fits =
+    expected.every((name) => typeof addon[name] === 'function') &&
+    expectedOfKeys.every((name) => typeof addon.AeadKey.prototype[name] === 'function')
   if (!fits) throw new Error('it was built from other sources: npm run build:native builds it anew')
   return addon
 }

@@ -3,16 +3,25 @@
  */
 import { aeadKeyLength } from '../../quic/crypto/key-schedule.js'
 import { requireLength } from '../../quic/crypto/primitives.js'
-import { CLASSIC_PROTECTION, MAX_BATCH_PACKETS, PacketBatch } from '../../quic/crypto/protection.js'
+import { CLASSIC_PROTECTION, MAX_BATCH_PACKETS, MAX_OPEN_BATCH, PacketBatch } from '../../quic/crypto/protection.js'
 import type {
   AeadName,
   AeadProvider,
   HeaderProtector,
+  MaskBatch,
+  OpenBatch,
   PacketOpener,
   PacketSealer,
   ProtectionStyle
 } from '../../quic/crypto/protection.js'
-import { DESCRIPTOR_WORDS, NativeAead, type NativeAddon, type NativeAeadKey, type NativeHeaderMask } from './native-addon.js'
+import {
+  DESCRIPTOR_WORDS,
+  NativeAead,
+  OPEN_DESCRIPTOR_WORDS,
+  type NativeAddon,
+  type NativeAeadKey,
+  type NativeHeaderMask
+} from './native-addon.js'
 import { writeDescriptors } from './native-sealings.js'
 import { NativePrimitives } from './native-primitives.js'
 
@@ -21,6 +30,7 @@ const MASK_LENGTH = 16
 const SPEED_TEST_SIZE = 1350
 /** One for all keys: nothing is left in it between calls. */
 const descriptors = new Float64Array(MAX_BATCH_PACKETS * DESCRIPTOR_WORDS)
+const openDescriptors = new Float64Array(MAX_OPEN_BATCH * OPEN_DESCRIPTOR_WORDS)
 
 /** AEADs by the addon. Buffers given are read and written in place; the tag stands behind the payload. */
 export class NativeAeadProvider implements AeadProvider {
@@ -146,6 +156,17 @@ class NativeOpener implements PacketOpener {
   open(buffer: Uint8Array, headerStart: number, headerEnd: number, end: number, packetNumber: number): number {
     return this.key.open(buffer, headerStart, headerEnd, end, packetNumber)
   }
+
+  openBatch(batch: OpenBatch): void {
+    const { count } = batch
+    for (let i = 0, at = 0; i < count; i++) {
+      openDescriptors[at++] = batch.headerStart[i]!
+      openDescriptors[at++] = batch.headerEnd[i]!
+      openDescriptors[at++] = batch.end[i]!
+      openDescriptors[at++] = batch.packetNumber[i]!
+    }
+    this.key.openMany(batch.buffer, openDescriptors, count, batch.length)
+  }
 }
 
 class NativeHeaderProtector implements HeaderProtector {
@@ -156,5 +177,9 @@ class NativeHeaderProtector implements HeaderProtector {
   mask(buffer: Uint8Array, sampleOffset: number): Uint8Array {
     this.native.make(buffer, sampleOffset, this.out)
     return this.out
+  }
+
+  maskBatch(batch: MaskBatch): void {
+    this.native.makeMany(batch.buffer, batch.sampleOffset, batch.count, batch.masks)
   }
 }

@@ -60,6 +60,8 @@ export class NativeEngine implements DatagramEngine {
       if (fd === undefined) this.bind(native, address, port, reusePort?.count)
       const granted = native.setBufferSizes(options.receiveBufferSize ?? DEFAULT_RECEIVE_BUFFER, SEND_BUFFER)
       this.useOffloads(native)
+      // Without, what waits for this program is taken to arrive when it is read.
+      native.stampArrivals()
       if (connectTo !== undefined) {
         const { address: host, port: peerPort } = connectTo
         check('connect', native.connect(this.record('connect', host, peerPort)), host, peerPort)

@@ -5,7 +5,7 @@ import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import type { PacketBatch, PacketSealer } from '../../quic/crypto/protection.js'
 import type { LateSealer, Transmit } from '../../quic/transport/transmit.js'
-import type { PeerAddress } from '../../quic/types.js'
+import type { Micros, PeerAddress } from '../../quic/types.js'
 import { RECEIVE_BUDGET, type DatagramHandler, type DatagramSocket } from '../datagram-engine.js'
 import { MESSAGE_WORDS, Outcome, Ready, type NativeUdpSocket } from './native-addon.js'
 import { NativeSealer } from './native-aead.js'
@@ -38,8 +38,12 @@ export function systemError(syscall: string, errno: number, address?: string, po
 export class NativeDatagramSocket implements DatagramSocket, LateSealer {
   /** What only the socket itself has, and nothing that is wrapped around it or made of it. */
   readonly #itself = true
+  readonly receiveMemory: Uint8Array
   private slots = RECEIVE_SLOTS
   private batchSize = 0
+  /** When messages were received last, ms, and how long before the batch that is being handed over that was, µs. */
+  private receivedAt = 0
+  private behind: Micros = 0
   private readonly outcome = new Int32Array(Outcome.Words)
   private pending: PendingTransmits | undefined
   /** The error that sending met last, until it meets none: one message for it is enough. */
@@ -53,6 +57,7 @@ export class NativeDatagramSocket implements DatagramSocket, LateSealer {
     private readonly handler: DatagramHandler,
     private readonly shared: NativeShared
   ) {
+    this.receiveMemory = shared.pool.bytes
     const error = native.start(this.onReady)
     if (error !== 0) throw systemError('poll', error)
   }
@@ -69,6 +74,8 @@ export class NativeDatagramSocket implements DatagramSocket, LateSealer {
       this.onReceiveError(-count)
       return
     }
+    this.receivedAt = performance.now()
+    this.behind = 0
     let joined = false
     for (let slot = 0; slot < count && !this.closed; slot++) {
       if (this.deliver(slot)) joined = true
@@ -84,26 +91,29 @@ export class NativeDatagramSocket implements DatagramSocket, LateSealer {
     const length = pool.messages[at]!
     const size = pool.messages[at + 1]!
     const cutOff = pool.messages[at + 2] !== 0
-    const from = addresses.of(pool.messages, at + 3)
+    const age = pool.messages[at + 3]!
+    const from = addresses.of(pool.messages, at + 4)
     if (cutOff) return false
     if (size === 0 || size >= length) {
-      this.deliverOne(from, pool.view(slot, 0, 0, length))
+      this.deliverOne(from, pool.view(slot, 0, 0, length), age)
       return false
     }
     for (let n = 0, offset = 0; offset < length && !this.closed; n++, offset += size) {
-      this.deliverOne(from, pool.view(slot, n, offset, Math.min(size, length - offset)))
+      this.deliverOne(from, pool.view(slot, n, offset, Math.min(size, length - offset)), age)
     }
     return true
   }
 
-  private deliverOne(from: PeerAddress, bytes: Uint8Array): void {
-    this.handler.onDatagram(from, bytes)
+  private deliverOne(from: PeerAddress, bytes: Uint8Array, age: Micros): void {
+    this.handler.onDatagram(from, bytes, age + this.behind)
     if (++this.batchSize >= RECEIVE_BUDGET) this.endBatch()
   }
 
   private endBatch(): void {
     this.batchSize = 0
-    if (!this.closed) this.handler.onBatchEnd()
+    if (this.closed) return
+    this.handler.onBatchEnd()
+    this.behind = Math.round((performance.now() - this.receivedAt) * 1000)
   }
 
   private onReceiveError(errno: number): void {

@@ -32,10 +32,56 @@ export function maskedBits(firstByte: number): number {
   return (firstByte & 0x80) !== 0 ? 0x0f : 0x1f
 }
 
+/** The most packets that are opened with one call. */
+export const MAX_OPEN_BATCH = 32
+
+/**
+ * Packets that stand anywhere in one buffer, waiting to be opened. Packet i has its header, without protection, in
+ * `[headerStart[i], headerEnd[i])` and its protected payload in `[headerEnd[i], end[i])`.
+ */
+export class OpenBatch {
+  buffer: Uint8Array = new Uint8Array(0)
+  count = 0
+  readonly headerStart = new Int32Array(MAX_OPEN_BATCH)
+  readonly headerEnd = new Int32Array(MAX_OPEN_BATCH)
+  readonly end = new Int32Array(MAX_OPEN_BATCH)
+  /** Full packet numbers, below 2^53. */
+  readonly packetNumber = new Float64Array(MAX_OPEN_BATCH)
+  /** What opening comes to: the plaintext's length in bytes, or -1 if the packet does not authenticate. */
+  readonly length = new Int32Array(MAX_OPEN_BATCH)
+
+  add(headerStart: number, headerEnd: number, end: number, packetNumber: number): void {
+    const i = this.count++
+    this.headerStart[i] = headerStart
+    this.headerEnd[i] = headerEnd
+    this.end[i] = end
+    this.packetNumber[i] = packetNumber
+  }
+}
+
+/** Samples of ciphertext that stand anywhere in one buffer, and the masks of header protection that are made of them. */
+export class MaskBatch {
+  buffer: Uint8Array = new Uint8Array(0)
+  count = 0
+  readonly sampleOffset = new Int32Array(MAX_OPEN_BATCH)
+  /** Side by side, 16 bytes each. */
+  readonly masks = new Uint8Array(MAX_OPEN_BATCH * HEADER_SAMPLE_LENGTH)
+  /** The masks one by one. */
+  readonly mask = Array.from({ length: MAX_OPEN_BATCH }, (_, i) =>
+    this.masks.subarray(i * HEADER_SAMPLE_LENGTH, (i + 1) * HEADER_SAMPLE_LENGTH)
+  )
+
+  add(sampleOffset: number): void {
+    this.sampleOffset[this.count++] = sampleOffset
+  }
+}
+
 /** Makes the masks of header protection with one key. */
 export interface HeaderProtector {
   /** The mask (at least 5 bytes) for the sample of 16 bytes at `sampleOffset`; valid until the next call. */
   mask(buffer: Uint8Array, sampleOffset: number): Uint8Array
+  /** Makes the masks of all samples of the batch. Missing where that is not cheaper than one by one. */
+  maskBatch?(batch: MaskBatch): void
 }
 
 /** The most packets that one batch, and so one transmit, holds. */
@@ -100,6 +146,11 @@ export interface PacketOpener {
    * @returns the plaintext's length in bytes, or -1 if the packet does not authenticate (the buffer is then unchanged)
    */
   open(buffer: Uint8Array, headerStart: number, headerEnd: number, end: number, packetNumber: number): number
+  /**
+   * Does with every packet of the batch what {@link open} does. Missing where that is not cheaper than one by one; an
+   * opener that has it, and a {@link headerProtector}, has one with {@link HeaderProtector.maskBatch}.
+   */
+  openBatch?(batch: OpenBatch): void
 }
 
 /**

@@ -15,6 +15,8 @@ import type { QuicVersion } from '../wire/versions/version.js'
 import { BandwidthResumption, type ResumedConnection } from './bandwidth-resumption.js'
 import { ConnectionParts, type PartsOwner } from './connection-parts.js'
 import type { ConnectionVisitor } from './connection-visitor.js'
+import type { DatagramBatch } from './datagram-batch.js'
+import { NOT_AHEAD } from './datagram-intake.js'
 import { Liveness } from './liveness.js'
 import type { ConnectionObserver } from './observer.js'
 import type { ConnectionStats, QuicConnectionOptions } from './quic-connection-options.js'
@@ -189,10 +191,37 @@ export class QuicConnection implements SessionConnection, QuicEndpoint, PartsOwn
   // ---- the doors ----
 
   handleDatagram(now: Micros, from: PeerAddress, datagram: Uint8Array): void {
+    this.take(now, from, datagram, NOT_AHEAD)
+  }
+
+  /** Takes the datagrams `[first, end)` of a batch. */
+  handleDatagrams(batch: DatagramBatch, first = 0, end = batch.count): void {
+    for (let i = first; i < end; ) {
+      const ahead = end - i > 1 ? this.openAhead(batch, i, end) : 0
+      if (ahead === 0) {
+        this.take(batch.receivedAt[i]!, batch.from[i]!, batch.bytes[i]!, NOT_AHEAD)
+        i++
+      }
+      for (let n = 0; n < ahead; n++, i++) this.take(batch.receivedAt[i]!, batch.from[i]!, batch.bytes[i]!, n)
+    }
+  }
+
+  private openAhead(batch: DatagramBatch, first: number, end: number): number {
+    if (!this.connected) return 0
+    try {
+      return this.parts.intake.openAhead(batch, first, end)
+    } catch (error) {
+      this.closeOn(error)
+      return 0
+    }
+  }
+
+  /** @param ahead the datagram's place among those seen to by {@link openAhead}, or NOT_AHEAD */
+  private take(now: Micros, from: PeerAddress, datagram: Uint8Array, ahead: number): void {
     if (!this.connected) return
     this.now = now
     try {
-      this.parts.intake.take(now, from, datagram)
+      this.parts.intake.take(now, from, datagram, ahead)
       if (this.nextConnectionId !== undefined) this.beginAnew(this.nextConnectionId)
       this.parts.intake.retryUndecryptable()
       this.tellMetrics(now)

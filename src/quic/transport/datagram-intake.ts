@@ -16,9 +16,11 @@ import type { ConnectionPath } from './connection-path.js'
 import type { ConnectionVisitor } from './connection-visitor.js'
 import type { FrameRouter } from './frame-router.js'
 import type { Liveness } from './liveness.js'
+import type { DatagramBatch } from './datagram-batch.js'
 import { ObservedPacket, type ConnectionObserver } from './observer.js'
 import { MAX_PACKET, type PacketReceiver } from './packets/packet-receiver.js'
 import type { PacketSender } from './packets/packet-sender.js'
+import type { AheadFilter } from './packets/packets-ahead.js'
 import { takeVersionNegotiation, type NegotiatingConnection } from './version-agreement.js'
 
 /** The parts of a connection that a datagram passes through. */
@@ -56,8 +58,11 @@ export interface ReceivingConnection extends NegotiatingConnection {
 const clientPeek = new DatagramPeek(Perspective.Client)
 const serverPeek = new DatagramPeek(Perspective.Server)
 
+/** Stands for the place of a datagram among those seen to by {@link DatagramIntake.openAhead} if it is not one of them. */
+export const NOT_AHEAD = -1
+
 /** One a connection. */
-export class DatagramIntake {
+export class DatagramIntake implements AheadFilter {
   private readonly observed: ObservedPacket | undefined
   private readonly server: boolean
   private version: QuicVersion
@@ -77,18 +82,51 @@ export class DatagramIntake {
     this.version = version
   }
 
-  /** Takes one datagram. @throws QuicError for what ends the connection */
-  take(now: Micros, from: PeerAddress, datagram: Uint8Array): void {
-    const { connection } = this
+  /**
+   * Opens the packets of datagrams `[first, end)` with one call, where that is possible and pays.
+   * @returns how many it has seen to: they have to be taken next, with their place among them; 0 for none
+   */
+  openAhead(datagrams: DatagramBatch, first: number, end: number): number {
+    // Before that, whatever does not open is kept for a key to come.
+    if (this.parts.sender.level !== EncryptionLevel.ForwardSecure) return 0
+    return this.parts.receiver.openAhead(datagrams, first, end, this)
+  }
+
+  holdsData(datagram: Uint8Array): boolean {
+    const { peek } = this
+    return peekDatagram(datagram, 0, datagram.length, peek) && peek.kind === DatagramKind.Data && !this.isForeign(peek)
+  }
+
+  private get peek(): DatagramPeek {
     const peek = this.server ? serverPeek : clientPeek
     peek.longHeaders = this.version.traits.longHeaders
+    return peek
+  }
+
+  private isForeign(peek: DatagramPeek): boolean {
+    const { low, high } = this.connection.connectionId
+    return peek.hasConnectionId && (low !== peek.connectionIdLow || high !== peek.connectionIdHigh)
+  }
+
+  /**
+   * Takes one datagram.
+   * @param ahead its place among those that {@link openAhead} has seen to, or {@link NOT_AHEAD}
+   * @throws QuicError for what ends the connection
+   */
+  take(now: Micros, from: PeerAddress, datagram: Uint8Array, ahead: number): void {
+    const { connection } = this
+    const { receiver } = this.parts
     connection.currentDatagramLength = datagram.length
+    if (ahead !== NOT_AHEAD && receiver.isOpenedAhead(ahead)) {
+      this.settle(receiver.takeOpened(datagram, ahead), now, from, datagram, 0)
+      return
+    }
+    const { peek } = this
     if (!peekDatagram(datagram, 0, datagram.length, peek)) {
       connection.observer?.onPacketDropped?.(now, 'header_parse_error', datagram.length)
       return
     }
-    const { connectionIdLow: low, connectionIdHigh: high } = peek
-    if (peek.hasConnectionId && (low !== connection.connectionId.low || high !== connection.connectionId.high)) {
+    if (this.isForeign(peek)) {
       connection.observer?.onPacketDropped?.(now, 'unknown_connection_id', datagram.length)
       return
     }
@@ -108,7 +146,7 @@ export class DatagramIntake {
     const { receiver, sender } = this.parts
     for (let all = receiver.takeRetryable(); all !== undefined; all = receiver.takeRetryable()) {
       for (const { from, bytes } of all) {
-        if (this.connection.connected) this.take(this.connection.now, from, bytes)
+        if (this.connection.connected) this.take(this.connection.now, from, bytes, NOT_AHEAD)
       }
     }
     if (sender.level === EncryptionLevel.ForwardSecure) receiver.clearQueue()
@@ -131,13 +169,18 @@ export class DatagramIntake {
     for (let start = 0; start < datagram.length; start = receiver.header.packetEnd) {
       // Once forward-secure keys are there, no further key will come that could open it.
       const keep = sender.level !== EncryptionLevel.ForwardSecure
-      if (receiver.open(now, from, datagram, start, keep)) {
-        if (this.observed !== undefined) this.tellObserver(now, this.observed, datagram, start)
-        this.takePacket(now, from, datagram)
-      } else if (receiver.wasReset) this.onReset()
-      else connection.observer?.onPacketDropped?.(now, receiver.dropReason, datagram.length - start)
+      this.settle(receiver.open(now, from, datagram, start, keep), now, from, datagram, start)
       if (!connection.connected || receiver.header.packetEnd <= start) return
     }
+  }
+
+  private settle(opened: boolean, now: Micros, from: PeerAddress, datagram: Uint8Array, start: number): void {
+    const { receiver } = this.parts
+    if (opened) {
+      if (this.observed !== undefined) this.tellObserver(now, this.observed, datagram, start)
+      this.takePacket(now, from, datagram)
+    } else if (receiver.wasReset) this.onReset()
+    else this.connection.observer?.onPacketDropped?.(now, receiver.dropReason, datagram.length - start)
   }
 
   private tellObserver(now: Micros, packet: ObservedPacket, datagram: Uint8Array, start: number): void {

@@ -18,6 +18,7 @@ import type { QuicVersion } from '../wire/versions/version.js'
 import { BufferedPacketStore, type BufferedConnection } from './buffered-packet-store.js'
 import { ChloExtractor } from './chlo-extractor.js'
 import { DEFAULT_CLIENT_MAX_PACKET, type QuicConnection } from './connection.js'
+import type { DatagramBatch } from './datagram-batch.js'
 import { DeadlineHeap, type HeapMember } from './deadline-heap.js'
 import { RingQueue } from './ring-queue.js'
 import { handshakePackets } from './stateless-packets.js'
@@ -161,6 +162,42 @@ export class QuicDispatcher implements QuicEndpoint {
     } else {
       this.handleUnknown(now, from, datagram)
     }
+  }
+
+  /** What has the id of the datagram before it goes to that one's connection together with it. */
+  handleDatagrams(batch: DatagramBatch): void {
+    const { peek, stats } = this
+    let member: Member | undefined
+    let first = 0
+    for (let i = 0; i < batch.count; i++) {
+      const from = batch.from[i]!
+      const bytes = batch.bytes[i]!
+      stats.datagramsReceived++
+      stats.bytesReceived += bytes.length
+      const named = from.port !== 0 && peekDatagram(bytes, 0, bytes.length, peek) && peek.hasConnectionId
+      const found = named ? this.memberOf(peek, member) : undefined
+      if (found !== undefined && found === member) continue
+      this.handleRun(member, batch, first, i)
+      member = found
+      first = i
+      if (found !== undefined) continue
+      if (named) this.handleUnknown(batch.receivedAt[i]!, from, bytes)
+      else stats.datagramsDropped++
+    }
+    this.handleRun(member, batch, first, batch.count)
+  }
+
+  /** @param last whom the datagram before was for */
+  private memberOf(peek: DatagramPeek, last: Member | undefined): Member | undefined {
+    const { connectionIdLow: low, connectionIdHigh: high } = peek
+    const lastId = last?.connection.connectionId
+    return lastId?.low === low && lastId.high === high ? last : this.members.lookup(low, high)
+  }
+
+  private handleRun(member: Member | undefined, batch: DatagramBatch, first: number, end: number): void {
+    if (member === undefined) return
+    member.connection.handleDatagrams(batch, first, end)
+    this.touch(member)
   }
 
   private handleUnknown(now: Micros, from: PeerAddress, datagram: Uint8Array): void {

@@ -114,7 +114,8 @@ export function combineObservers(observers: readonly ConnectionObserver[]): Conn
   return combined as ConnectionObserver
 }
 
-const observerMethods = [
+/** The names of all of them. */
+export const observerMethods = [
   'onPacketSent',
   'onPacketReceived',
   'onPacketDropped',

@@ -3,6 +3,7 @@
  */
 import type { PacketBatch, PacketSealer } from '../crypto/protection.js'
 import type { Micros, PeerAddress } from '../types.js'
+import type { DatagramBatch } from './datagram-batch.js'
 
 /**
  * Up to 16 packets to one peer, back to back in the buffer given to pollTransmit: each `segmentSize` bytes long but
@@ -29,13 +30,15 @@ export interface LateSealer {
 }
 
 /**
- * A sans-IO endpoint: a client's connection or a server's dispatcher. A driver calls handleDatagram for each datagram
- * of a batch, then deliverEvents once, then pollTransmit until it answers undefined, then arms one timer for
- * nextTimeout. Times are integer microseconds of the driver's monotonic clock.
+ * A sans-IO endpoint: a client's connection or a server's dispatcher. A driver calls handleDatagrams for a batch, or
+ * handleDatagram for each datagram of it, then deliverEvents once, then pollTransmit until it answers undefined, then arms
+ * one timer for nextTimeout. Times are integer microseconds of the driver's monotonic clock.
  */
 export interface QuicEndpoint {
   /** Takes one datagram. The bytes are lent for the call and may be decrypted in place. Never throws. */
   handleDatagram(now: Micros, from: PeerAddress, datagram: Uint8Array): void
+  /** Comes to the same as handleDatagram for one after the other, but may decrypt several with one call. */
+  handleDatagrams(batch: DatagramBatch): void
   /** Calls the application for all that arrived. */
   deliverEvents(now: Micros): void
   /** To be called when {@link nextTimeout} has passed; harmless earlier. */

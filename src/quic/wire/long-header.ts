@@ -102,6 +102,10 @@ export class LongHeaderCodec implements HeaderCodec {
 
   conceal(_buffer: Uint8Array, _start: number, _protector: HeaderProtector | undefined, _out: PacketHeader): void {}
 
+  sampleOffset(): number {
+    return -1
+  }
+
   packetNumberLength(needed: number, level: EncryptionLevel): number {
     return isLong(level) ? LONG_NUMBER_LENGTH : Math.min(needed, MAX_SHORT_NUMBER_LENGTH)
   }

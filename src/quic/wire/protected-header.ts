@@ -95,6 +95,12 @@ export class ProtectedHeaderCodec implements HeaderCodec {
     return (first & 0x3f) * 2 ** (8 * (length - 1)) + this.reader.reset(buffer, at + 1, end).uint(length - 1)
   }
 
+  sampleOffset(receiver: Perspective, out: PacketHeader): number {
+    const nonce = receiver === Perspective.Client && out.keyLevel === EncryptionLevel.Initial ? NONCE_LENGTH : 0
+    const sample = out.packetNumberOffset + HEADER_SAMPLE_DISTANCE + nonce
+    return sample + HEADER_SAMPLE_LENGTH > out.packetEnd ? -1 : sample
+  }
+
   reveal(
     buffer: Uint8Array,
     start: number,
@@ -103,9 +109,9 @@ export class ProtectedHeaderCodec implements HeaderCodec {
     out: PacketHeader
   ): boolean {
     const at = out.packetNumberOffset
-    const nonce = receiver === Perspective.Client && out.keyLevel === EncryptionLevel.Initial ? NONCE_LENGTH : 0
-    const sample = at + HEADER_SAMPLE_DISTANCE + nonce
-    if (protector === undefined || sample + HEADER_SAMPLE_LENGTH > out.packetEnd) return false
+    const sample = this.sampleOffset(receiver, out)
+    if (protector === undefined || sample < 0) return false
+    const nonce = sample - HEADER_SAMPLE_DISTANCE - at
     const mask = protector.mask(buffer, sample)
     buffer[start]! ^= mask[0]! & maskedBits(buffer[start]!)
     const length = (buffer[start]! & 3) + 1

@@ -104,6 +104,10 @@ export class PublicHeaderCodec implements HeaderCodec {
 
   conceal(_buffer: Uint8Array, _start: number, _protector: HeaderProtector | undefined, _out: PacketHeader): void {}
 
+  sampleOffset(): number {
+    return -1
+  }
+
   packetNumberLength(needed: number, _level: EncryptionLevel): number {
     return needed
   }

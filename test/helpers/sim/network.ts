@@ -35,6 +35,16 @@ export class Delay implements NetworkNode {
   }
 }
 
+/** What leaves within `ms` milliseconds arrives at one time. */
+export class Together implements NetworkNode {
+  constructor(private readonly ms: number) {}
+
+  pass(packet: InTransit, _random: SeededRandom, emit: (packet: InTransit) => void): void {
+    const step = this.ms * MS
+    emit({ ...packet, at: Math.ceil(packet.at / step) * step })
+  }
+}
+
 /** Drops the given share of packets. */
 export class Loss implements NetworkNode {
   dropped = 0

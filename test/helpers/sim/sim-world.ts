@@ -17,6 +17,7 @@ import { configProposal, connectionParameters, type TransportOptions } from '../
 import { ConnectionId } from '../../../src/quic/connection-id.js'
 import { NodeAeadProvider } from '../../../src/quic/crypto/node-aead.js'
 import type { ChannelIdSource } from '../../../src/quic/crypto/channel-id.js'
+import type { AeadProvider } from '../../../src/quic/crypto/protection.js'
 import type { CommonCertificateSets } from '../../../src/quic/crypto/common-certificates.js'
 import { CaProofVerifier, StaticProofSource, type CertifiedKey, type ProofVerifier } from '../../../src/quic/crypto/proof.js'
 import { resetTokens } from '../../../src/quic/crypto/reset-token.js'
@@ -71,6 +72,8 @@ export interface SimWorldOptions {
   commonCertificates?: CommonCertificateSets
   /** Whether the server asks for them. */
   channelIds?: boolean
+  /** Everybody's. node:crypto's, if not given. */
+  aeadProvider?: AeadProvider
   /** Sees the server's connections. */
   observe?: ObserveConnection | undefined
   createSession(connection: SessionConnection): ConnectionVisitor
@@ -105,6 +108,12 @@ export interface SimClientOptions<S extends ConnectionVisitor> {
 interface Party {
   endpoint: QuicEndpoint
   readonly address: PeerAddress
+}
+
+/** A datagram that has arrived. */
+export interface Arrived {
+  readonly from: PeerAddress
+  readonly bytes: Uint8Array
 }
 
 interface Arrival {
@@ -181,7 +190,7 @@ export class SimWorld {
   private readonly queue = new EventQueue<Arrival>()
   private readonly hash: Hash = createHash('sha256')
   private readonly buffer = new Uint8Array(TRANSMIT_BUFFER_SIZE)
-  private readonly aeadProvider = new NodeAeadProvider()
+  private readonly aeadProvider: AeadProvider
   private readonly helper: QuicHelper
   private spoken: readonly QuicVersion[] | undefined
   private shown: readonly CertifiedKey[] | undefined
@@ -192,9 +201,14 @@ export class SimWorld {
   rewriteSource: (from: PeerAddress) => PeerAddress = (from) => from
   /** Seals packets after they have been written, if there is one: a socket that does that when it sends them. */
   sealing: DeferredSealing | undefined
+  /** Hands an endpoint what arrives for it at one time. */
+  handOver = (endpoint: QuicEndpoint, now: Micros, arrived: readonly Arrived[]): void => {
+    for (const { from, bytes } of arrived) endpoint.handleDatagram(now, from, bytes)
+  }
 
   constructor(private readonly o: SimWorldOptions) {
     this.random = new SeededRandom(o.seed)
+    this.aeadProvider = o.aeadProvider ?? new NodeAeadProvider()
     this.helper = simulatedHelper(this.random.fork(), () => this.wallSeconds())
     certificate ??= { key: recordedKey(CERTIFICATE_CASE), authority: recordedAuthority(CERTIFICATE_CASE) }
     this.secrets = this.newSecrets()
@@ -395,7 +409,7 @@ export class SimWorld {
     for (const { endpoint } of this.parties) next = Math.min(next, endpoint.nextTimeout())
     if (next > end) return false
     this.moveTo(next)
-    while (this.queue.nextTime <= this.now) this.deliver(this.queue.take())
+    this.deliverDue()
     for (const { endpoint } of this.parties) if (endpoint.nextTimeout() <= this.now) endpoint.handleTimeout(this.now)
     this.turn()
     return true
@@ -411,16 +425,29 @@ export class SimWorld {
     }
   }
 
-  private deliver({ to, from, bytes, port }: Arrival): void {
-    this.note('arrive', to.address.port, bytes.length)
-    const client = this.clients.find((candidate) => candidate.address === to.address)
-    if (client !== undefined) {
-      if (client.seenAt.port !== port) return
-      client.largestReceived = Math.max(client.largestReceived, bytes.length)
-      client.datagramsReceived++
-      client.bytesReceived += bytes.length
+  private deliverDue(): void {
+    const due = new Map<Party, Arrived[]>()
+    while (this.queue.nextTime <= this.now) {
+      const { to, from, bytes, port } = this.queue.take()
+      this.note('arrive', to.address.port, bytes.length)
+      if (!this.isReached(to, port, bytes.length)) continue
+      const arrived = { from: to === this.server ? this.rewriteSource(from) : from, bytes }
+      const others = due.get(to)
+      if (others === undefined) due.set(to, [arrived])
+      else others.push(arrived)
     }
-    to.endpoint.handleDatagram(this.now, to === this.server ? this.rewriteSource(from) : from, bytes)
+    for (const [{ endpoint }, arrived] of due) this.handOver(endpoint, this.now, arrived)
+  }
+
+  /** Whether what was sent to a port finds somebody there. */
+  private isReached(to: Party, port: number, length: number): boolean {
+    const client = this.clients.find((candidate) => candidate.address === to.address)
+    if (client === undefined) return true
+    if (client.seenAt.port !== port) return false
+    client.largestReceived = Math.max(client.largestReceived, length)
+    client.datagramsReceived++
+    client.bytesReceived += length
+    return true
   }
 
   /** What a driver does after each batch of datagrams. */

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import fc from 'fast-check'
 import { NativeAeadProvider } from '../../../src/endpoint/engines/native-aead.js'
 import { NodeAeadProvider } from '../../../src/quic/crypto/node-aead.js'
-import { CLASSIC_PROTECTION, IETF_PROTECTION, PacketBatch } from '../../../src/quic/crypto/protection.js'
+import { CLASSIC_PROTECTION, IETF_PROTECTION, MaskBatch, OpenBatch, PacketBatch } from '../../../src/quic/crypto/protection.js'
 import type { AeadName, AeadProvider, PacketSealer } from '../../../src/quic/crypto/protection.js'
 import { addon, hasEngine, makeEngine, testedEngines } from '../../helpers/engines.js'
 
@@ -207,6 +207,52 @@ describe.skipIf(addon === undefined)('native sealing and opening', () => {
         }
       ),
       { numRuns: 60 }
+    )
+  })
+
+  it('open many packets as one by one, wherever they stand, and make many masks, forged ones among them', () => {
+    const native = new NativeAeadProvider(addon!)
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...aeads), fc.constantFrom(...styles), fc.array(fc.nat(1400), { minLength: 1, maxLength: 32 }), fc.infiniteStream(fc.nat(1000)),
+        (aead, style, sizes, choices) => {
+          const choose = (limit: number): number => (choices.next().value as number) % limit
+          const [key, iv] = [keys[aead], new Uint8Array(style.ivLength).fill(5)]
+          const slot = 1500
+          const batch = new OpenBatch()
+          const masks = new MaskBatch()
+          const buffer = new Uint8Array(32 * slot)
+          const sealer = node.createSealer(aead, key, iv, { ...style, headerProtection: false })
+          sizes.forEach((size, i) => {
+            const [at, headerLength, number] = [((i * 7) % 32) * slot, 1 + choose(40), choose(1000)]
+            const one = new PacketBatch()
+            one.buffer = buffer
+            one.add(at, at + headerLength, at + headerLength + size, number)
+            sealer.seal(one)
+            const end = at + headerLength + size + style.tagLength
+            if (choose(4) === 0) buffer[end - 1 - choose(size + style.tagLength)]! ^= 1 << choose(8)
+            // Shorter than its tag.
+            batch.add(at, at + headerLength, choose(20) === 0 ? at + headerLength + choose(style.tagLength) : end, number)
+            masks.add(at + choose(50))
+          })
+          const opener = native.createOpener(aead, key, iv, style, key)
+          const alone = buffer.slice()
+          const { headerStart, headerEnd, end, packetNumber } = batch
+          const expected = sizes.map((_, i) => opener.open(alone, headerStart[i]!, headerEnd[i]!, end[i]!, packetNumber[i]!))
+          masks.buffer = buffer
+          const protector = native.createHeaderProtector(aead, key)
+          protector.maskBatch!(masks)
+          for (let i = 0; i < masks.count; i++) {
+            const mask = protector.mask(buffer, masks.sampleOffset[i]!)
+            expect(masks.mask[i]!.subarray(0, 5)).toEqual(mask.subarray(0, 5))
+          }
+          batch.buffer = buffer
+          opener.openBatch!(batch)
+          expect([...batch.length.subarray(0, batch.count)]).toEqual(expected)
+          expect(Buffer.compare(buffer, alone)).toBe(0)
+        }
+      ),
+      { numRuns: 100 }
     )
   })
 

@@ -1,6 +1,6 @@
 /** When a driver gives its endpoint a turn, how long a turn may be, and which alarms it sets. Times are µs. */
 import { describe, expect, it } from 'vitest'
-import type { DatagramSocket } from '../../../src/endpoint/datagram-engine.js'
+import { RECEIVE_BUDGET, type DatagramSocket } from '../../../src/endpoint/datagram-engine.js'
 import { EndpointDriver } from '../../../src/endpoint/driver.js'
 import type { EndpointHelper } from '../../../src/endpoint/system.js'
 import type { LateSealer, QuicEndpoint, Transmit } from '../../../src/quic/transport/transmit.js'
@@ -22,6 +22,9 @@ class Driven {
   readonly alarms = new Map<number, { ring: () => void; at: number }>()
   alarmsSet = 0
   turns = 0
+  failing = false
+  /** When the endpoint was told that each datagram arrived. */
+  readonly arrivals: number[] = []
   readonly errors: Error[] = []
   /** Who was offered for sealing, poll by poll. */
   readonly sealers: (LateSealer | undefined)[] = []
@@ -29,7 +32,14 @@ class Driven {
 
   constructor(lateSealer?: LateSealer) {
     const endpoint: QuicEndpoint = {
-      handleDatagram: () => this.done.push('in'),
+      handleDatagram: () => expect.unreachable(),
+      handleDatagrams: (batch) => {
+        if (this.failing) throw new Error('of the application')
+        for (let i = 0; i < batch.count; i++) {
+          this.done.push('in')
+          this.arrivals.push(batch.receivedAt[i]!)
+        }
+      },
       deliverEvents: () => this.done.push('events'),
       handleTimeout: () => this.done.push('timeout'),
       nextTimeout: () => this.nextTimeout,
@@ -160,6 +170,40 @@ describe('a turn', () => {
     expect(driven.done).toEqual(['in', 'in', 'in', 'events', 'out'])
   })
 
+  it('comes after datagrams that are still to be given to the endpoint, also if it was planned before', () => {
+    const driven = new Driven()
+    driven.driver.wake()
+    driven.driver.onDatagram(peer, new Uint8Array(1))
+    expect(driven.done).toEqual([])
+    driven.runSoon()
+    expect(driven.done).toEqual(['in', 'events'])
+    driven.nextTimeout = driven.now + MS
+    driven.driver.onBatchEnd()
+    driven.driver.onDatagram(peer, new Uint8Array(1))
+    driven.done.length = 0
+    driven.wait(MS)
+    expect(driven.done).toEqual(['in', 'timeout', 'events'])
+  })
+
+  it('is not waited for by more datagrams than a batch may have', () => {
+    const driven = new Driven()
+    for (let i = 0; i < RECEIVE_BUDGET + 1; i++) driven.driver.onDatagram(peer, new Uint8Array(1))
+    expect(driven.done).toHaveLength(RECEIVE_BUDGET)
+    driven.driver.onBatchEnd()
+    expect(driven.done).toHaveLength(RECEIVE_BUDGET + 2)
+  })
+
+  it('goes on when the endpoint has thrown an error', () => {
+    const driven = new Driven()
+    driven.failing = true
+    driven.driver.onDatagram(peer, new Uint8Array(1))
+    expect(() => driven.driver.onBatchEnd()).toThrow('of the application')
+    driven.failing = false
+    driven.driver.onDatagram(peer, new Uint8Array(1))
+    driven.driver.onBatchEnd()
+    expect(driven.done).toEqual(['in', 'events'])
+  })
+
   it('comes when the endpoint wants one, by one alarm that need not be exact', () => {
     const driven = new Driven()
     driven.nextTimeout = driven.now + 10 * MS + 1
@@ -208,10 +252,78 @@ it('an endpoint may leave the sealing to a socket that offers it, and to no othe
   }
 })
 
+describe('a datagram arrived', () => {
+  it('when it was handed over, where the system does not tell', () => {
+    const driven = new Driven()
+    const began = driven.now
+    driven.driver.onDatagram(peer, new Uint8Array(1))
+    driven.now += 7
+    driven.driver.onDatagram(peer, new Uint8Array(1))
+    driven.driver.onBatchEnd()
+    expect(driven.arrivals.map((at) => at - began)).toEqual([0, 7])
+  })
+
+  it('so long before its batch began as the system says', () => {
+    const driven = new Driven()
+    driven.now += 1_000
+    const began = driven.now
+    for (const age of [300, 200, 0]) {
+      driven.driver.onDatagram(peer, new Uint8Array(1), age)
+      driven.now += 10
+    }
+    driven.driver.onBatchEnd()
+    driven.now += 1_000
+    driven.driver.onDatagram(peer, new Uint8Array(1), 100)
+    driven.driver.onBatchEnd()
+    expect(driven.arrivals.map((at) => at - began)).toEqual([-300, -200, 0, 30 + 1_000 - 100])
+  })
+
+  it('never before another that came earlier, nor before what the endpoint did since', () => {
+    const driven = new Driven()
+    const turned = driven.now
+    driven.now += 500
+    for (const age of [900, 100, 300]) driven.driver.onDatagram(peer, new Uint8Array(1), age)
+    driven.driver.onBatchEnd()
+    expect(driven.arrivals.map((at) => at - turned)).toEqual([0, 400, 400])
+  })
+
+  it('before an alarm that rings late, so that nothing is overdue without need', () => {
+    const driven = new Driven()
+    driven.nextTimeout = driven.now + MS
+    driven.driver.wake()
+    driven.runSoon()
+    driven.done.length = 0
+    driven.wait(100 * MS)
+    expect(driven.done).toEqual([])
+    driven.driver.onDatagram(peer, new Uint8Array(1), 99 * MS)
+    driven.nextTimeout = Infinity
+    driven.driver.onBatchEnd()
+    driven.runSoon()
+    expect(driven.done).toEqual(['in', 'events', 'events'])
+    expect(driven.arrivals).toEqual([driven.now - 99 * MS])
+  })
+
+  it('and nothing else does, where an alarm rings late: what is due is done', () => {
+    const driven = new Driven()
+    driven.nextTimeout = driven.now + MS
+    driven.driver.wake()
+    driven.runSoon()
+    driven.wait(100 * MS)
+    driven.runSoon()
+    expect(driven.done).toContain('timeout')
+  })
+})
+
 it('what the socket says reaches who has to know', () => {
   const driven = new Driven()
   driven.driver.onTooBig(peer, 1_400)
   expect(driven.done).toEqual(['too big 192.0.2.1 1400'])
   driven.driver.onSocketError(new Error('x'))
   expect(driven.errors.map(({ message }) => message)).toEqual(['x'])
+  // In the order in which the socket said it.
+  driven.driver.onDatagram(peer, new Uint8Array(1))
+  driven.driver.onTooBig(peer, 1_300)
+  driven.driver.onDatagram(peer, new Uint8Array(1))
+  driven.driver.onSocketError(new Error('y'))
+  expect(driven.done.slice(1)).toEqual(['in', 'too big 192.0.2.1 1300', 'in'])
 })

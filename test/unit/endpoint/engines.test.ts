@@ -53,6 +53,11 @@ async function until(done: () => boolean): Promise<void> {
   while (!done()) await new Promise((resolve) => setTimeout(resolve, 1))
 }
 
+/** Keeps the loop from turning, as a busy program does. */
+function block(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+}
+
 /** Sends `count` datagrams of `size` bytes, 16 to a transmit, without letting the loop turn. */
 function flood(from: DatagramSocket, to: PeerAddress, count: number, size: number): void {
   for (let left = count; left > 0; left -= 16) {
@@ -119,6 +124,38 @@ function testSockets(engine: DatagramEngine): void {
     const back = new Log()
     const answerer = await socketWith(back, { address, connectTo: log.from[0] })
     expect(answerer.localAddress).toMatchObject({ family, address })
+  })
+
+  it('tells how long the system had what it hands over, or nothing', async () => {
+    const ages: (number | undefined)[] = []
+    const log = new Log()
+    log.onDatagram = (_from, _bytes, age?: number) => void ages.push(age)
+    const receiver = await socketWith(log)
+    const sender = await socketWith(new Log())
+    flood(sender, receiver.localAddress, 48, 100)
+    block(60)
+    flood(sender, receiver.localAddress, 48, 1000)
+    await until(() => ages.length === 96)
+    if (engine.name === 'node') {
+      expect(new Set(ages)).toEqual(new Set([undefined]))
+      return
+    }
+    expect(Math.min(...ages.slice(0, 48).map(Number))).toBeGreaterThanOrEqual(60_000)
+    expect(Math.max(...ages.map(Number))).toBeLessThan(2_000_000)
+    expect(Math.min(...ages.slice(48).map(Number))).toBeLessThan(Number(ages[0]) - 50_000)
+  })
+
+  it('whose handler is slow tells it of each batch anew', async () => {
+    if (engine.name === 'node') return
+    const ages: number[] = []
+    const log = new Log()
+    log.onDatagram = (_from, _bytes, age?: number) => void ages.push(age!)
+    log.onBatchEnd = () => block(30)
+    const receiver = await socketWith(log)
+    const sender = await socketWith(new Log())
+    flood(sender, receiver.localAddress, 2 * RECEIVE_BUDGET, 100)
+    await until(() => ages.length === 2 * RECEIVE_BUDGET)
+    expect(ages[RECEIVE_BUDGET]! - ages[0]!).toBeGreaterThanOrEqual(29_000)
   })
 
   it('takes transmits for many peers in one turn, and each gets its own', async () => {

@@ -152,7 +152,7 @@ describe.skipIf(addon === undefined)('a native socket', () => {
       const addon = require('node-gyp-build')(workerData)
       const record = new Int32Array(7)
       const pool = new Uint8Array(70000)
-      const messages = new Int32Array(10)
+      const messages = new Int32Array(11)
       const sockets = Array.from({ length: 20 }, () => {
         const socket = new addon.UdpSocket(4)
         addon.parseAddress('127.0.0.1', 0, record, 0)
@@ -181,6 +181,11 @@ describe.skipIf(addon === undefined)('the addon', () => {
     // It would send what it does not know that it has to seal.
     const AeadKey = class {} as unknown as NativeAddon['AeadKey']
     expect(() => checkAddon({ ...addon!, AeadKey })).toThrow('built from other sources')
+    class Older extends addon!.AeadKey {
+      declare openMany: never
+    }
+    Object.defineProperty(Older.prototype, 'openMany', { value: undefined })
+    expect(() => checkAddon({ ...addon!, AeadKey: Older })).toThrow('built from other sources')
   })
 
   const { min, max } = Math
@@ -225,7 +230,7 @@ describe.skipIf(addon === undefined)('the addon', () => {
       }
     }
     fc.assert(
-      fc.property(fc.constantFrom(...makers), fc.nat(20), fc.array(anything, { maxLength: 8 }), (maker, choice, list) => {
+      fc.property(fc.constantFrom(...makers), fc.nat(60), fc.array(anything, { maxLength: 8 }), (maker, choice, list) => {
         const object = own.includes(maker as () => never) ? (maker as () => object)() : maker
         const prototypes = [AeadKey.prototype, HeaderMask.prototype, UdpSocket.prototype]
         const methods = prototypes.flatMap((type) => Object.getOwnPropertyNames(type).filter((name) => name !== 'start').map((name) => [type, name]))
@@ -277,6 +282,50 @@ describe.skipIf(addon === undefined)('the addon', () => {
     expect(sealed).toBeGreaterThan(0)
   })
 
+  it('opens none of several packets, and makes none of several masks, unless all lie in their buffer', () => {
+    const iv = new Uint8Array(12)
+    const sealer = new addon!.AeadKey(0, 1, new Uint8Array(16), iv, 16, undefined)
+    const opener = new addon!.AeadKey(0, 0, new Uint8Array(16), iv, 16, undefined)
+    const sealed = new Uint8Array(100)
+    sealer.seal(sealed, Float64Array.of(0, 4, 40, 7, 0, 60, 61, 80, 8, 60), 2)
+    const good = [0, 4, 56, 7]
+    const lengths = new Int32Array(2).fill(9)
+    const bad = [
+      [60, 61, 101, 8], [61, 60, 96, 8], [60, 97, 96, 8], [-1, 61, 96, 8], [60, 61, 96, -1],
+      [60, 61, 96, 2 ** 53], [60, NaN, 96, 8], [60, 61, Infinity, 8]
+    ]
+    for (const packet of bad) {
+      const buffer = Uint8Array.from(sealed)
+      expect(() => opener.openMany(buffer, Float64Array.of(...good, ...packet), 2, lengths)).toThrow(RangeError)
+      expect(buffer).toEqual(sealed)
+      expect(lengths).toEqual(Int32Array.of(9, 9))
+    }
+    const both = Float64Array.of(...good, 60, 61, 96, 8)
+    expect(() => opener.openMany(sealed, both, 3, new Int32Array(3))).toThrow(RangeError)
+    expect(() => opener.openMany(sealed, both, 2, new Int32Array(1))).toThrow(RangeError)
+    expect(() => opener.openMany(sealed, new Float64Array(400), 65, new Int32Array(100))).toThrow(RangeError)
+    expect(() => sealer.openMany(sealed, both, 2, lengths)).toThrow(RangeError)
+    opener.openMany(sealed, both, 2, lengths)
+    expect(lengths).toEqual(Int32Array.of(36, 19))
+
+    const mask = new addon!.HeaderMask(0, new Uint8Array(16))
+    for (const offset of [-1, 85, 2 ** 31 - 1]) {
+      const out = new Uint8Array(32)
+      expect(() => mask.makeMany(sealed, Int32Array.of(0, offset), 2, out)).toThrow(RangeError)
+      expect(out.every((byte) => byte === 0)).toBe(true)
+    }
+    expect(() => mask.makeMany(sealed, Int32Array.of(0), 2, new Uint8Array(32))).toThrow(RangeError)
+    expect(() => mask.makeMany(sealed, Int32Array.of(0, 1), 2, new Uint8Array(31))).toThrow(RangeError)
+    expect(() => mask.makeMany(new Uint8Array(15), Int32Array.of(0), 1, new Uint8Array(32))).toThrow(RangeError)
+    // Samples may lie where the masks go.
+    const [out, alone] = [Uint8Array.from(sealed), new Uint8Array(16)]
+    mask.makeMany(out, Int32Array.of(84, 3), 2, out)
+    for (const [i, at] of [84, 3].entries()) {
+      mask.make(sealed, at, alone)
+      expect(out.subarray(16 * i, 16 * i + 16)).toEqual(alone)
+    }
+  })
+
   it('takes no transmit and no pool that does not lie in its memory', async () => {
     const socket = new addon!.UdpSocket(4)
     const record = new Int32Array(7)
@@ -289,15 +338,15 @@ describe.skipIf(addon === undefined)('the addon', () => {
     expect(() => send([0, 10, 10], 2)).toThrow(RangeError)
     expect(() => socket.send(new Uint8Array(9), Int32Array.of(0, 9, 9, 5, 0, 0, 0, 0, 0, 0, 0), 0, 1, new Int32Array(5))).toThrow(RangeError)
     expect(() => socket.send(new Uint8Array(9), new Int32Array(11), 0, 1, new Int32Array(4))).toThrow(RangeError)
-    expect(() => socket.receive(new Uint8Array(65_535), 65_535, 1, new Int32Array(10))).toThrow(RangeError)
-    expect(() => socket.receive(new Uint8Array(70_000), 65_536, 2, new Int32Array(20))).toThrow(RangeError)
-    expect(() => socket.receive(new Uint8Array(70_000), 65_536, 1, new Int32Array(9))).toThrow(RangeError)
+    expect(() => socket.receive(new Uint8Array(65_535), 65_535, 1, new Int32Array(11))).toThrow(RangeError)
+    expect(() => socket.receive(new Uint8Array(70_000), 65_536, 2, new Int32Array(22))).toThrow(RangeError)
+    expect(() => socket.receive(new Uint8Array(70_000), 65_536, 1, new Int32Array(10))).toThrow(RangeError)
     // The outcome may lie anywhere, even where it overwrites what it is the outcome of.
     const words = Int32Array.of(0, 100, 10, ...record, 0)
     socket.send(new Uint8Array(100), words, 0, 1, words.subarray(0, 5))
     socket.close()
     socket.close()
     expect(() => socket.bind(record)).toThrow('closed')
-    expect(socket.receive(new Uint8Array(70_000), 65_536, 1, new Int32Array(10))).toBe(-constants.errno.EBADF)
+    expect(socket.receive(new Uint8Array(70_000), 65_536, 1, new Int32Array(11))).toBe(-constants.errno.EBADF)
   })
 })

@@ -12,7 +12,8 @@ export type DeriveOpener = (nonce: Uint8Array) => PacketOpener
 /** Returned by {@link PacketOpeners.open} where no key opens the packet. */
 export const UNDECRYPTABLE = -1
 
-interface Slot {
+/** A key and what belongs to it. */
+export interface KeySlot {
   readonly level: EncryptionLevel
   readonly opener: PacketOpener | undefined
   readonly derive: DeriveOpener | undefined
@@ -30,7 +31,7 @@ export class PacketOpeners {
   payloadLength = 0
 
   /** In the order in which they are tried: at most two where keys are tried in turn, one a level where they are not. */
-  private slots: Slot[]
+  private slots: KeySlot[]
 
   constructor(nullOpener: PacketOpener) {
     this.slots = [keySlot(EncryptionLevel.None, nullOpener, false)]
@@ -63,6 +64,26 @@ export class PacketOpeners {
   /** What takes the protection off this header; undefined if it has none, or if its key is not there. */
   headerProtectorFor(header: PacketHeader): HeaderProtector | undefined {
     return this.slots.find((slot) => slot.level === header.keyLevel)?.headerProtector
+  }
+
+  /** The first key, if it is the last that there will be: what it opens is then opened by it whatever happens before. */
+  get finalSlot(): KeySlot | undefined {
+    const slot = this.slots[0]!
+    return slot.level === EncryptionLevel.ForwardSecure && !slot.latch ? slot : undefined
+  }
+
+  /**
+   * Takes what {@link finalSlot} has opened as if {@link open} did it now.
+   * @returns the key's level, or {@link UNDECRYPTABLE} if it is no longer among those to be tried
+   */
+  accept(slot: KeySlot, payloadStart: number, payloadLength: number): EncryptionLevel | typeof UNDECRYPTABLE {
+    if (slot !== this.slots[0]) {
+      if (!this.slots.includes(slot)) return UNDECRYPTABLE
+      this.slots = [slot, this.slots[0]!]
+    }
+    this.payloadStart = payloadStart
+    this.payloadLength = payloadLength
+    return slot.level
   }
 
   /**
@@ -106,12 +127,12 @@ export class PacketOpeners {
   }
 }
 
-function keySlot(level: EncryptionLevel, opener: PacketOpener, latch: boolean): Slot {
+function keySlot(level: EncryptionLevel, opener: PacketOpener, latch: boolean): KeySlot {
   return { level, opener, derive: undefined, headerProtector: opener.headerProtector, latch }
 }
 
 // Derived for each attempt: a forged first nonce must not spoil the key for the genuine packets.
-function deriveFor(slot: Slot, buffer: Uint8Array, header: PacketHeader): PacketOpener | undefined {
+function deriveFor(slot: KeySlot, buffer: Uint8Array, header: PacketHeader): PacketOpener | undefined {
   if (slot.derive === undefined || header.nonceOffset < 0) return undefined
   return slot.derive(buffer.subarray(header.nonceOffset, header.nonceOffset + NONCE_LENGTH))
 }

@@ -9,12 +9,15 @@ import { completePacketNumber } from '../../wire/packet-number.js'
 import {
   createPacketHeader,
   type CleartextContext,
+  type HeaderCodec,
   type PacketHeader,
   type QuicVersion
 } from '../../wire/versions/version.js'
 import type { ReceivedPacketManager } from '../acks/received-packet-manager.js'
+import type { DatagramBatch } from '../datagram-batch.js'
 import type { ObservedPacket, PacketDropReason } from '../observer.js'
 import { PacketOpeners, UNDECRYPTABLE } from './packet-openers.js'
+import { PacketsAhead, type AheadFilter, type AheadSource } from './packets-ahead.js'
 import { UndecryptableQueue, type QueuedDatagram } from './undecryptable-queue.js'
 
 /** The largest UDP payload this protocol knows, bytes (quic_protocol.h, kMaxPacketSize). */
@@ -23,14 +26,18 @@ export const MAX_PACKET = 1452
 // A jump further than this is taken for an attack or a bug (kMaxPacketGap).
 const MAX_PACKET_GAP = 5000
 
+/** Filled by {@link PacketReceiver.openAhead} and read until the next one, whichever connection's. */
+const packetsAhead = new PacketsAhead()
+
 /** One a connection. The fields describe the last packet that {@link open} opened. */
-export class PacketReceiver {
+export class PacketReceiver implements AheadSource {
   packetNumber = 0
   level: EncryptionLevel = EncryptionLevel.None
   /** Whether its number is the highest so far. */
   newest = false
   readonly openers: PacketOpeners
-  readonly header: PacketHeader = createPacketHeader()
+  /** Of the packet that was tried last. */
+  header: PacketHeader
 
   /** Client: what a stateless reset of this connection ends in; undefined where there is none. */
   resetToken: Uint8Array | undefined
@@ -43,6 +50,7 @@ export class PacketReceiver {
   undecryptableCount = 0
   duplicateCount = 0
 
+  private readonly ownHeader = createPacketHeader()
   private readonly queue = new UndecryptableQueue()
   private largestOpened = 0
   private lastOpened = 0
@@ -53,12 +61,13 @@ export class PacketReceiver {
    * @param cleartext what protection at level None depends on
    */
   constructor(
-    private readonly perspective: Perspective,
+    readonly perspective: Perspective,
     private version: QuicVersion,
     private readonly peer: Perspective,
     private readonly received: ReceivedPacketManager,
     private readonly cleartext: CleartextContext
   ) {
+    this.header = this.ownHeader
     this.openers = new PacketOpeners(version.nullOpener(peer, cleartext))
   }
 
@@ -75,7 +84,8 @@ export class PacketReceiver {
    * @throws QuicError for an authentic packet that breaks a rule
    */
   open(now: Micros, from: PeerAddress, datagram: Uint8Array, start: number, keepUnopened: boolean): boolean {
-    const { header, openers } = this
+    const { ownHeader: header, openers } = this
+    this.header = header
     this.wasReset = false
     this.dropReason = 'header_parse_error'
     const codec = this.version.header
@@ -93,13 +103,7 @@ export class PacketReceiver {
       return false
     }
     const number = completePacketNumber(header.wirePacketNumber, header.packetNumberLength, this.largestOpened)
-    // 0 is illegal; a number seen before, or given up by the peer, is not worth its decryption.
-    if (number === 0) return this.checkReset(datagram, start)
-    if (!this.received.isAwaiting(number)) {
-      this.duplicateCount++
-      this.dropReason = 'duplicate'
-      return this.checkReset(datagram, start)
-    }
+    if (!this.isAwaiting(number)) return this.checkReset(datagram, start)
     const level = openers.open(datagram, start, header, header.packetEnd, number)
     if (level === UNDECRYPTABLE) {
       this.undecryptableCount++
@@ -108,6 +112,20 @@ export class PacketReceiver {
       if (keepUnopened) this.keep(now, from, datagram, start)
       return false
     }
+    this.accept(number, level, datagram, start)
+    return true
+  }
+
+  /** 0 is illegal; a number seen before, or given up by the peer, is not worth its decryption. */
+  private isAwaiting(number: number): boolean {
+    if (number === 0) return false
+    if (this.received.isAwaiting(number)) return true
+    this.duplicateCount++
+    this.dropReason = 'duplicate'
+    return false
+  }
+
+  private accept(number: number, level: EncryptionLevel, datagram: Uint8Array, start: number): void {
     if (Math.abs(number - this.lastOpened) > MAX_PACKET_GAP) {
       throw new QuicError(QuicErrorCode.INVALID_PACKET_HEADER, 'packet number out of bounds')
     }
@@ -120,7 +138,51 @@ export class PacketReceiver {
     this.packetNumber = number
     this.level = level
     this.packetsReceived++
-    this.bytesReceived += header.packetEnd - start
+    this.bytesReceived += this.header.packetEnd - start
+  }
+
+  get codec(): HeaderCodec {
+    return this.version.header
+  }
+
+  /**
+   * Opens the packets of datagrams `[first, end)` ahead of their turn, where that saves calls: those under the final key, so that
+   * nothing that happens until then changes what opening them comes to.
+   *
+   * @returns how many datagrams, from the first on, it has seen to; they have to be taken next, in their order. Where
+   *   {@link isOpenedAhead} says so {@link takeOpened} is to be called instead of {@link open}; the others are as they were
+   */
+  openAhead(datagrams: DatagramBatch, first: number, end: number, filter: AheadFilter): number {
+    const slot = this.openers.finalSlot
+    return slot === undefined ? 0 : packetsAhead.open(this, slot, datagrams, first, end, filter)
+  }
+
+  numberAhead(header: PacketHeader): number {
+    const number = completePacketNumber(header.wirePacketNumber, header.packetNumberLength, this.largestOpened)
+    return number !== 0 && this.received.isAwaiting(number) ? number : 0
+  }
+
+  /** Whether {@link openAhead} has opened the packet in the nth of its datagrams. */
+  isOpenedAhead(n: number): boolean {
+    return packetsAhead.isOpened(n)
+  }
+
+  /** What {@link open} does, at the turn of a packet that was opened ahead of it. */
+  takeOpened(datagram: Uint8Array, n: number): boolean {
+    const header = packetsAhead.headers[n]!
+    this.header = header
+    this.wasReset = false
+    this.dropReason = 'payload_decrypt_error'
+    const number = completePacketNumber(header.wirePacketNumber, header.packetNumberLength, this.largestOpened)
+    if (!this.isAwaiting(number)) return this.checkReset(datagram, 0)
+    // It was opened as the number that it is. Had it been this one's turn, a packet before it might have had it taken for
+    // another, as which nothing opens it.
+    const level = number === packetsAhead.numberOf(n) ? packetsAhead.accept(n, this.openers) : UNDECRYPTABLE
+    if (level === UNDECRYPTABLE) {
+      this.undecryptableCount++
+      return this.checkReset(datagram, 0)
+    }
+    this.accept(number, level, datagram, 0)
     return true
   }
 

@@ -91,6 +91,11 @@ export interface HeaderCodec {
   ): boolean
   /** Undoes {@link reveal}, for another key to be tried. The payload must be as it was. */
   conceal(buffer: Uint8Array, start: number, protector: HeaderProtector | undefined, out: PacketHeader): void
+  /**
+   * Where the ciphertext begins, in the buffer of the packet that {@link parse} read, of which {@link reveal} has its
+   * mask made; -1 where headers are not protected, or in a packet too short for it.
+   */
+  sampleOffset(receiver: Perspective, out: PacketHeader): number
 
   /** The bytes to write a packet number in whose value needs at least `needed` (1, 2, 4 or 6). */
   packetNumberLength(needed: number, level: EncryptionLevel): number

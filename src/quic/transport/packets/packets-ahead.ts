@@ -1,0 +1,144 @@
+/**
+ * Opens packets ahead of their turn: those of one connection that arrived together, and whose key is its last one, with
+ * one call for all of them. What opens is the packet that it says it is, whatever the packets before it turn out to do:
+ * its number went into the nonce. Everything else is left as it was.
+ */
+import { MAX_OPEN_BATCH, MaskBatch, OpenBatch, type HeaderProtector } from '../../crypto/protection.js'
+import { EncryptionLevel, type Perspective } from '../../types.js'
+import { ANY_LEVEL, createPacketHeader, type HeaderCodec, type PacketHeader } from '../../wire/versions/version.js'
+import type { DatagramBatch } from '../datagram-batch.js'
+import type { KeySlot, PacketOpeners, UNDECRYPTABLE } from './packet-openers.js'
+
+/** With fewer there is nothing to save. */
+const MIN_AHEAD = 2
+
+/** Whose packets they are. */
+export interface AheadSource {
+  readonly codec: HeaderCodec
+  /** The side that receives. */
+  readonly perspective: Perspective
+  /** A packet's whole number, going by those that were opened so far; 0 if it is not worth opening. */
+  numberAhead(header: PacketHeader): number
+}
+
+/** Tells which datagrams may hold such packets. */
+export interface AheadFilter {
+  /** Whether it is data of the connection. */
+  holdsData(datagram: Uint8Array): boolean
+}
+
+/** Gives out masks that were made before, one after the other. */
+class MadeMasks implements HeaderProtector {
+  n = 0
+
+  constructor(private readonly batch: MaskBatch) {}
+
+  mask(): Uint8Array {
+    return this.batch.mask[this.n]!
+  }
+}
+
+/** See the file comment. Filled anew by each {@link open}; one does for all connections. */
+export class PacketsAhead {
+  /** Of each datagram that {@link open} has seen to. */
+  readonly headers = Array.from({ length: MAX_OPEN_BATCH }, createPacketHeader)
+  private readonly batch = new OpenBatch()
+  private readonly maskBatch = new MaskBatch()
+  private readonly madeMasks = new MadeMasks(this.maskBatch)
+  /** Where each datagram begins in the memory that they share. */
+  private readonly start = new Int32Array(MAX_OPEN_BATCH)
+  /** Which packet of the batch is in it; -1 if none that was opened is. */
+  private readonly packetIn = new Int32Array(MAX_OPEN_BATCH)
+  private slot: KeySlot | undefined
+
+  /**
+   * Opens what can be opened of the datagrams `[first, end)`.
+   * @param slot the source's last key
+   * @returns how many datagrams it has seen to
+   */
+  open(
+    source: AheadSource,
+    slot: KeySlot,
+    datagrams: DatagramBatch,
+    first: number,
+    end: number,
+    filter: AheadFilter
+  ): number {
+    const { batch, maskBatch } = this
+    const { memory, bytes } = datagrams
+    const { opener, headerProtector } = slot
+    if (memory === undefined || opener?.openBatch === undefined) return 0
+    batch.buffer = maskBatch.buffer = memory
+    batch.count = maskBatch.count = 0
+    const most = Math.min(end - first, MAX_OPEN_BATCH)
+    let count = 0
+    for (; count < most; count++) {
+      const datagram = bytes[first + count]!
+      if (!filter.holdsData(datagram) || !this.look(source, headerProtector !== undefined, datagram, count)) break
+    }
+    if (count < MIN_AHEAD) return 0
+    headerProtector?.maskBatch!(maskBatch)
+    for (let n = 0; n < count; n++) this.prepare(source, headerProtector, bytes[first + n]!, n)
+    opener.openBatch(batch)
+    for (let n = 0; n < count; n++) this.putBack(source.codec, bytes[first + n]!, n)
+    this.slot = slot
+    return count
+  }
+
+  /** Whether the packet in a datagram, alone in it, is one that the last key opens or nothing does. */
+  private look({ codec, perspective }: AheadSource, masked: boolean, datagram: Uint8Array, n: number): boolean {
+    const header = this.headers[n]!
+    if (!codec.parse(datagram, 0, datagram.length, perspective, header)) return false
+    if (header.versionTag !== 0 || header.nonceOffset >= 0 || header.packetEnd !== datagram.length) return false
+    if (header.keyLevel !== ANY_LEVEL && header.keyLevel !== EncryptionLevel.ForwardSecure) return false
+    const start = datagram.byteOffset - this.batch.buffer.byteOffset
+    this.start[n] = start
+    if (!masked) return true
+    const sample = codec.sampleOffset(perspective, header)
+    if (sample >= 0) this.maskBatch.add(start + sample)
+    return sample >= 0
+  }
+
+  /** Has the packet opened, if it is worth it, without the protection of its header. */
+  private prepare(source: AheadSource, protector: HeaderProtector | undefined, datagram: Uint8Array, n: number): void {
+    const { batch, madeMasks } = this
+    const header = this.headers[n]!
+    const start = this.start[n]!
+    madeMasks.n = n
+    if (protector !== undefined) source.codec.reveal(datagram, 0, source.perspective, madeMasks, header)
+    const number = source.numberAhead(header)
+    this.packetIn[n] = -1
+    if (number === 0) {
+      source.codec.conceal(datagram, 0, madeMasks, header)
+      return
+    }
+    this.packetIn[n] = batch.count
+    batch.add(start, start + header.headerEnd, start + header.packetEnd, number)
+  }
+
+  /** What was not opened gets the protection of its header back. */
+  private putBack(codec: HeaderCodec, datagram: Uint8Array, n: number): void {
+    const packet = this.packetIn[n]!
+    if (packet < 0 || this.batch.length[packet]! >= 0) return
+    this.packetIn[n] = -1
+    this.madeMasks.n = n
+    codec.conceal(datagram, 0, this.madeMasks, this.headers[n]!)
+  }
+
+  /** Whether the packet in the nth datagram was opened. */
+  isOpened(n: number): boolean {
+    return this.packetIn[n]! >= 0
+  }
+
+  /** Its number. */
+  numberOf(n: number): number {
+    return this.batch.packetNumber[this.packetIn[n]!]!
+  }
+
+  /** Has openers take it, see {@link PacketOpeners.accept}. */
+  accept(n: number, openers: PacketOpeners): EncryptionLevel | typeof UNDECRYPTABLE {
+    const slot = this.slot!
+    const payloadStart = this.headers[n]!.headerEnd + slot.opener!.prefixLength
+    return openers.accept(slot, payloadStart, this.batch.length[this.packetIn[n]!]!)
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * Packet protection that opens batches, as an engine with a call for them does, and counts what is opened like that.
+ */
+import type {
+  AeadProvider,
+  HeaderProtector,
+  MaskBatch,
+  OpenBatch,
+  PacketOpener
+} from '../../src/quic/crypto/protection.js'
+
+/** What another provider does, one by one where that has no batches. */
+export class BatchAeadProvider implements AeadProvider {
+  /** Calls for batches, packets in them, and those of them that were not genuine. */
+  readonly opened = { calls: 0, packets: 0, refused: 0 }
+  readonly createSealer: AeadProvider['createSealer']
+  readonly createHeaderProtector: AeadProvider['createHeaderProtector']
+
+  constructor(private readonly inner: AeadProvider) {
+    this.createSealer = inner.createSealer.bind(inner)
+    this.createHeaderProtector = inner.createHeaderProtector.bind(inner)
+  }
+
+  get preference(): AeadProvider['preference'] {
+    return this.inner.preference
+  }
+
+  get primitives(): AeadProvider['primitives'] {
+    return this.inner.primitives
+  }
+
+  createOpener(...options: Parameters<AeadProvider['createOpener']>): PacketOpener {
+    const { opened } = this
+    const inner = this.inner.createOpener(...options)
+    return {
+      prefixLength: inner.prefixLength,
+      suffixLength: inner.suffixLength,
+      headerProtector: inner.headerProtector && withBatches(inner.headerProtector),
+      open: inner.open.bind(inner),
+      openBatch: (batch) => {
+        if (inner.openBatch === undefined) openOneByOne(inner, batch)
+        else inner.openBatch(batch)
+        opened.calls++
+        opened.packets += batch.count
+        for (let i = 0; i < batch.count; i++) if (batch.length[i]! < 0) opened.refused++
+      }
+    }
+  }
+}
+
+function openOneByOne(opener: PacketOpener, batch: OpenBatch): void {
+  const { buffer, headerStart, headerEnd, end, packetNumber } = batch
+  for (let i = 0; i < batch.count; i++) {
+    batch.length[i] = opener.open(buffer, headerStart[i]!, headerEnd[i]!, end[i]!, packetNumber[i]!)
+  }
+}
+
+function withBatches(inner: HeaderProtector): HeaderProtector {
+  if (inner.maskBatch !== undefined) return inner
+  return {
+    mask: inner.mask.bind(inner),
+    maskBatch: ({ buffer, count, sampleOffset, mask }: MaskBatch) => {
+      for (let i = 0; i < count; i++) mask[i]!.set(inner.mask(buffer, sampleOffset[i]!).subarray(0, 5))
+    }
+  }
+}
