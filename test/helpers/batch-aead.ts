@@ -13,10 +13,16 @@ import type {
 export class BatchAeadProvider implements AeadProvider {
   /** Calls for batches, packets in them, and those of them that were not genuine. */
   readonly opened = { calls: 0, packets: 0, refused: 0 }
+  /** Calls for batches of masks, and masks in them. */
+  readonly masked = { calls: 0, masks: 0 }
   readonly createSealer: AeadProvider['createSealer']
   readonly createHeaderProtector: AeadProvider['createHeaderProtector']
 
-  constructor(private readonly inner: AeadProvider) {
+  /** @param opensBatches false for an engine that has a call for masks only */
+  constructor(
+    private readonly inner: AeadProvider,
+    private readonly opensBatches = true
+  ) {
     this.createSealer = inner.createSealer.bind(inner)
     this.createHeaderProtector = inner.createHeaderProtector.bind(inner)
   }
@@ -35,14 +41,29 @@ export class BatchAeadProvider implements AeadProvider {
     return {
       prefixLength: inner.prefixLength,
       suffixLength: inner.suffixLength,
-      headerProtector: inner.headerProtector && withBatches(inner.headerProtector),
+      headerProtector: inner.headerProtector && this.protectorOf(inner.headerProtector),
       open: inner.open.bind(inner),
-      openBatch: (batch) => {
-        if (inner.openBatch === undefined) openOneByOne(inner, batch)
-        else inner.openBatch(batch)
-        opened.calls++
-        opened.packets += batch.count
-        for (let i = 0; i < batch.count; i++) if (batch.length[i]! < 0) opened.refused++
+      ...(this.opensBatches && {
+        openBatch: (batch) => {
+          if (inner.openBatch === undefined) openOneByOne(inner, batch)
+          else inner.openBatch(batch)
+          opened.calls++
+          opened.packets += batch.count
+          for (let i = 0; i < batch.count; i++) if (batch.length[i]! < 0) opened.refused++
+        }
+      })
+    }
+  }
+
+  private protectorOf(inner: HeaderProtector): HeaderProtector {
+    const { masked } = this
+    return {
+      mask: inner.mask.bind(inner),
+      maskBatch: (batch: MaskBatch) => {
+        masked.calls++
+        masked.masks += batch.count
+        if (inner.maskBatch === undefined) maskOneByOne(inner, batch)
+        else inner.maskBatch(batch)
       }
     }
   }
@@ -55,12 +76,6 @@ function openOneByOne(opener: PacketOpener, batch: OpenBatch): void {
   }
 }
 
-function withBatches(inner: HeaderProtector): HeaderProtector {
-  if (inner.maskBatch !== undefined) return inner
-  return {
-    mask: inner.mask.bind(inner),
-    maskBatch: ({ buffer, count, sampleOffset, mask }: MaskBatch) => {
-      for (let i = 0; i < count; i++) mask[i]!.set(inner.mask(buffer, sampleOffset[i]!).subarray(0, 5))
-    }
-  }
+function maskOneByOne(protector: HeaderProtector, { buffer, count, sampleOffset, mask }: MaskBatch): void {
+  for (let i = 0; i < count; i++) mask[i]!.set(protector.mask(buffer, sampleOffset[i]!).subarray(0, 5))
 }

@@ -4,9 +4,12 @@
  */
 import { createCipheriv, createSecretKey } from 'node:crypto'
 import type { Cipher, KeyObject } from 'node:crypto'
-import { HEADER_SAMPLE_LENGTH, type AeadName, type HeaderProtector } from './protection.js'
+import { HEADER_SAMPLE_LENGTH, MAX_OPEN_BATCH, type AeadName, type HeaderProtector, type MaskBatch } from './protection.js'
 
 const MASK_LENGTH = 5
+
+/** Written and read in one go. */
+const gathered = new Uint8Array(MAX_OPEN_BATCH * HEADER_SAMPLE_LENGTH)
 
 /** Makes the masks of a whole batch at once: the call costs more than the block does. */
 export interface BatchHeaderProtector extends HeaderProtector {
@@ -33,6 +36,14 @@ class AesHeaderProtector implements BatchHeaderProtector {
 
   masks(samples: Uint8Array): Uint8Array {
     return this.cipher.update(samples)
+  }
+
+  maskBatch({ buffer, sampleOffset, count, masks }: MaskBatch): void {
+    for (let n = 0, at = 0; n < count; n++) {
+      const sample = sampleOffset[n]!
+      for (let i = 0; i < HEADER_SAMPLE_LENGTH; i++) gathered[at++] = buffer[sample + i]!
+    }
+    masks.set(this.masks(gathered.subarray(0, count * HEADER_SAMPLE_LENGTH)))
   }
 }
 
