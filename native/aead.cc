@@ -1,5 +1,6 @@
 #include "aead.h"
 
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 
 #include <climits>
@@ -7,6 +8,7 @@
 #include <memory>
 #include <new>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "arguments.h"
@@ -33,21 +35,21 @@ constexpr size_t kMaxBatch = 64;
 
 enum Aead : size_t { kAes128Gcm = 0, kChaCha20Poly1305 = 1 };
 
+constexpr size_t kMaxKeyLength = 32;
+
 size_t KeyLength(size_t aead) { return aead == kAes128Gcm ? 16 : 32; }
 
 /// Makes the masks of header protection with one key (RFC 9001 section 5.4).
 class HeaderMask {
  public:
-  bool Init(size_t aead, const uint8_t* key) {
-    aes_ = aead == kAes128Gcm;
-    context_.reset(EVP_CIPHER_CTX_new());
-    const EVP_CIPHER* cipher = aes_ ? EVP_aes_128_ecb() : EVP_chacha20();
-    return context_ && EVP_EncryptInit_ex(context_.get(), cipher, nullptr, key, nullptr) == 1 &&
-           EVP_CIPHER_CTX_set_padding(context_.get(), 0) == 1;
-  }
+  HeaderMask(size_t aead, const uint8_t* key) : aes_(aead == kAes128Gcm) { std::memcpy(key_, key, KeyLength(aead)); }
+  HeaderMask(const HeaderMask&) = delete;
+  HeaderMask& operator=(const HeaderMask&) = delete;
+  ~HeaderMask() { OPENSSL_cleanse(key_, sizeof key_); }
 
   /// The mask for the sample of 16 bytes at `sample`: 5 bytes are in use.
   bool Make(const uint8_t* sample, uint8_t mask[kMaskLength]) {
+    if (!context_ && !MakeContext()) return false;
     int written = 0;
     if (aes_) return EVP_EncryptUpdate(context_.get(), mask, &written, sample, kSampleLength) == 1;
     static const uint8_t zeros[kMaskLength] = {};
@@ -55,8 +57,23 @@ class HeaderMask {
            EVP_EncryptUpdate(context_.get(), mask, &written, zeros, kMaskLength) == 1;
   }
 
+  /// Frees the context: the next mask makes another one.
+  void Release() { context_.reset(); }
+
  private:
-  bool aes_ = true;
+  bool MakeContext() {
+    Context made(EVP_CIPHER_CTX_new());
+    const EVP_CIPHER* cipher = aes_ ? EVP_aes_128_ecb() : EVP_chacha20();
+    if (!made || EVP_EncryptInit_ex(made.get(), cipher, nullptr, key_, nullptr) != 1 ||
+        EVP_CIPHER_CTX_set_padding(made.get(), 0) != 1) {
+      return false;
+    }
+    context_ = std::move(made);
+    return true;
+  }
+
+  bool aes_;
+  uint8_t key_[kMaxKeyLength] = {};
   Context context_;
 };
 
@@ -97,27 +114,24 @@ SealingKeys& Keys() {
 /// One key in one direction.
 class AeadKey {
  public:
-  AeadKey() = default;
+  AeadKey(size_t aead, bool seals, const Bytes& key, const Bytes& iv, size_t tag_length)
+      : aead_(aead), seals_(seals), id_(seals ? Keys().Add(this) : 0), mixed_(iv.length == kNonceLength), tag_length_(tag_length) {
+    std::memcpy(key_, key.data, key.length);
+    std::memcpy(iv_, iv.data, iv.length);
+  }
   AeadKey(const AeadKey&) = delete;
   AeadKey& operator=(const AeadKey&) = delete;
   ~AeadKey() {
     if (id_ > 0) Keys().Remove(id_);
+    OPENSSL_cleanse(key_, sizeof key_);
   }
 
-  bool Init(size_t aead, bool seals, const Bytes& key, const Bytes& iv, size_t tag_length, const Bytes* header_key) {
-    seals_ = seals;
-    if (seals) id_ = Keys().Add(this);
-    tag_length_ = tag_length;
-    mixed_ = iv.length == kNonceLength;
-    std::memcpy(iv_, iv.data, iv.length);
-    context_.reset(EVP_CIPHER_CTX_new());
-    const EVP_CIPHER* cipher = aead == kAes128Gcm ? EVP_aes_128_gcm() : EVP_chacha20_poly1305();
-    if (!context_ || EVP_CipherInit_ex(context_.get(), cipher, nullptr, key.data, nullptr, seals ? 1 : 0) != 1) {
-      return false;
-    }
-    if (header_key == nullptr) return true;
-    header_mask_ = std::make_unique<HeaderMask>();
-    return header_mask_->Init(aead, header_key->data);
+  void ProtectHeaders(const Bytes& key) { header_mask_ = std::make_unique<HeaderMask>(aead_, key.data); }
+
+  /// Frees the contexts, which take some kilobytes: the next packet makes others. A connection at rest needs none.
+  void Release() {
+    context_.reset();
+    if (header_mask_) header_mask_->Release();
   }
 
   bool seals() const { return seals_; }
@@ -171,6 +185,7 @@ class AeadKey {
   /// The nonce is an IV of 4 bytes, then the packet number as 8 little-endian bytes; or an IV of 12 bytes, whose last 8
   /// are XORed with the big-endian packet number.
   bool Begin(uint64_t number) {
+    if (!context_ && !MakeContext()) return false;
     uint8_t nonce[kNonceLength];
     std::memcpy(nonce, iv_, kNonceLength);
     for (size_t i = 0; i < 8; i++) {
@@ -182,6 +197,14 @@ class AeadKey {
       }
     }
     return EVP_CipherInit_ex(context_.get(), nullptr, nullptr, nullptr, nonce, -1) == 1;
+  }
+
+  bool MakeContext() {
+    Context made(EVP_CIPHER_CTX_new());
+    const EVP_CIPHER* cipher = aead_ == kAes128Gcm ? EVP_aes_128_gcm() : EVP_chacha20_poly1305();
+    if (!made || EVP_CipherInit_ex(made.get(), cipher, nullptr, key_, nullptr, seals_ ? 1 : 0) != 1) return false;
+    context_ = std::move(made);
+    return true;
   }
 
   /// What stands between packet number and payload, the nonce of some packets, is neither masked nor sampled.
@@ -196,11 +219,13 @@ class AeadKey {
     return true;
   }
 
-  bool seals_ = true;
+  size_t aead_;
+  bool seals_;
   /// 0 where it does not seal.
-  double id_ = 0;
-  bool mixed_ = false;
-  size_t tag_length_ = 0;
+  double id_;
+  bool mixed_;
+  size_t tag_length_;
+  uint8_t key_[kMaxKeyLength] = {};
   uint8_t iv_[kNonceLength] = {};
   Context context_;
   std::unique_ptr<HeaderMask> header_mask_;
@@ -240,11 +265,8 @@ napi_value NewAeadKey(napi_env env, napi_callback_info info) {
   napi_typeof(env, call.argument[5], &type);
   const bool protects = type != napi_undefined;
   if (protects && !ReadKey(env, call.argument[5], "headerKey", aead, &header_key)) return nullptr;
-  auto object = std::make_unique<AeadKey>();
-  if (!object->Init(aead, seals == 1, key, iv, tag_length, protects ? &header_key : nullptr)) {
-    ThrowOpenssl(env);
-    return nullptr;
-  }
+  auto object = std::make_unique<AeadKey>(aead, seals == 1, key, iv, tag_length);
+  if (protects) object->ProtectHeaders(header_key);
   return Adopt(env, call, std::move(object));
 }
 
@@ -254,6 +276,16 @@ napi_value Id(napi_env env, napi_callback_info info) {
   if (!call.Read(env, info)) return nullptr;
   const AeadKey* key = Receiver<AeadKey>(env, call);
   return key == nullptr ? nullptr : MakeNumber(env, key->id());
+}
+
+/// release(): frees what only packets need, until the next one comes
+template <typename T>
+napi_value Release(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Read(env, info)) return nullptr;
+  T* object = Receiver<T>(env, call);
+  if (object != nullptr) object->Release();
+  return nullptr;
 }
 
 /// Reads `count` descriptors and checks every one of them before the first byte is changed.
@@ -401,12 +433,7 @@ napi_value NewHeaderMask(napi_env env, napi_callback_info info) {
       !ReadKey(env, call.argument[1], "key", aead, &key)) {
     return nullptr;
   }
-  auto object = std::make_unique<HeaderMask>();
-  if (!object->Init(aead, key.data)) {
-    ThrowOpenssl(env);
-    return nullptr;
-  }
-  return Adopt(env, call, std::move(object));
+  return Adopt(env, call, std::make_unique<HeaderMask>(aead, key.data));
 }
 
 /// make(buffer, sampleOffset, out): writes the mask to the first 16 bytes of `out`
@@ -512,10 +539,11 @@ bool Sealings::Run(uint8_t* buffer) const {
 }
 
 bool DefineAead(napi_env env, napi_value exports) {
-  const Method key_methods[] = {{"seal", Seal}, {"open", Open}, {"openMany", OpenMany}, {"id", Id}};
-  const Method mask_methods[] = {{"make", MakeMask}, {"makeMany", MakeMasks}};
-  return DefineClass(env, exports, "AeadKey", NewAeadKey, key_methods, 4) &&
-         DefineClass(env, exports, "HeaderMask", NewHeaderMask, mask_methods, 2);
+  const Method key_methods[] = {{"seal", Seal}, {"open", Open}, {"openMany", OpenMany}, {"id", Id},
+                                {"release", Release<AeadKey>}};
+  const Method mask_methods[] = {{"make", MakeMask}, {"makeMany", MakeMasks}, {"release", Release<HeaderMask>}};
+  return DefineClass(env, exports, "AeadKey", NewAeadKey, key_methods, 5) &&
+         DefineClass(env, exports, "HeaderMask", NewHeaderMask, mask_methods, 3);
 }
 
 }  // namespace quicgate

@@ -1,4 +1,6 @@
 import { describe, expect } from 'vitest'
+import { NodeAeadProvider } from '../../src/quic/crypto/node-aead.js'
+import type { AeadProvider, PacketOpener, PacketSealer } from '../../src/quic/crypto/protection.js'
 import { supportedVersions } from '../../src/quic/wire/versions/registry.js'
 import { Delay, Duplicate, Loss, Reorder, type NetworkNode } from '../helpers/sim/network.js'
 import { runExchanges, scenario } from '../helpers/sim/scenario.js'
@@ -28,6 +30,32 @@ describe('a connection that has come to rest', () => {
       })
     }
   }
+
+  scenario('has its keys free what they keep for traffic, both ways on both sides', 1, (seed) => {
+    const freed: string[] = []
+    class Watched extends NodeAeadProvider {
+      override createSealer(...options: Parameters<AeadProvider['createSealer']>): PacketSealer {
+        return watch(super.createSealer(...options), 'sealer')
+      }
+
+      override createOpener(...options: Parameters<AeadProvider['createOpener']>): PacketOpener {
+        return watch(super.createOpener(...options), 'opener')
+      }
+    }
+    function watch<Key extends PacketSealer | PacketOpener>(key: Key, kind: string): Key {
+      const { releaseMemory } = key
+      key.releaseMemory = () => {
+        freed.push(kind)
+        releaseMemory!.call(key)
+      }
+      return key
+    }
+    const { world, client } = runExchanges({ seed, aeadProvider: new Watched() }, [exchange])
+    expect(freed).toEqual([])
+    world.advance(5_000)
+    expect(freed.sort()).toEqual(['opener', 'opener', 'sealer', 'sealer'])
+    expect(client.connection.connected).toBe(true)
+  })
 
   scenario('wakes up for it once and no more', 1, (seed) => {
     const { world, client } = runExchanges({ seed }, [exchange])

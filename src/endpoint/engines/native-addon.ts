@@ -42,6 +42,8 @@ export const Ready = { Receive: 1, Send: 2 } as const
 
 /** One key in one direction. */
 export interface NativeAeadKey {
+  /** Frees what only packets need, until the next one comes. */
+  release(): void
   seal(buffer: Uint8Array, descriptors: Float64Array, count: number): void
   /** By which `send` knows it, as long as it lives; 0 for one that opens. No two keys of a thread ever have the same. */
   id(): number
@@ -53,6 +55,8 @@ export interface NativeAeadKey {
 
 /** Masks of header protection with one key. */
 export interface NativeHeaderMask {
+  /** Frees what only masks need, until the next one is made. */
+  release(): void
   /** Writes the mask to the first 16 bytes of `out`. */
   make(buffer: Uint8Array, sampleOffset: number, out: Uint8Array): void
   /** Writes `count` masks, 16 bytes each, side by side to `out`. */
@@ -142,7 +146,7 @@ export interface NativeAddon {
 /** What is looked for first: parts that an addon built from older sources lacks. */
 const expected = ['AeadKey', 'HeaderMask', 'X25519Key', 'GcmBox', 'UdpSocket'] as const satisfies readonly (keyof NativeAddon)[]
 /** The same of its keys. One that knows them by no id would send unsealed what it is to seal first. */
-const expectedOfKeys = ['id', 'openMany'] as const satisfies readonly (keyof NativeAeadKey)[]
+const expectedOfKeys = ['id', 'openMany', 'release'] as const satisfies readonly (keyof NativeAeadKey)[]
 
 const packageRoot = fileURLToPath(new URL('../../../', import.meta.url))
 

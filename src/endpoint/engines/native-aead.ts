@@ -54,8 +54,8 @@ export class NativeAeadProvider implements AeadProvider {
     style = CLASSIC_PROTECTION,
     headerKey?: Uint8Array
   ): PacketSealer {
-    const mask = requireLengths(aead, key, iv, style, headerKey)
-    return new NativeSealer(new this.addon.AeadKey(NativeAead[aead], 1, key, iv, style.tagLength, mask), style)
+    const maskKey = requireLengths(aead, key, iv, style, headerKey)
+    return new NativeSealer(new this.addon.AeadKey(NativeAead[aead], 1, key, iv, style.tagLength, maskKey), style)
   }
 
   /** @throws RangeError if key (16 or 32 bytes), IV (the style's length) or header key have the wrong length */
@@ -66,8 +66,8 @@ export class NativeAeadProvider implements AeadProvider {
     style = CLASSIC_PROTECTION,
     headerKey?: Uint8Array
   ): PacketOpener {
-    const mask = requireLengths(aead, key, iv, style, headerKey)
-    const protector = mask && this.createHeaderProtector(aead, mask)
+    const maskKey = requireLengths(aead, key, iv, style, headerKey)
+    const protector = maskKey && this.createHeaderProtector(aead, maskKey)
     return new NativeOpener(
       new this.addon.AeadKey(NativeAead[aead], 0, key, iv, style.tagLength, undefined),
       style,
@@ -104,6 +104,8 @@ export class NativeAeadProvider implements AeadProvider {
 }
 
 const NO_KEY = new Uint8Array(0)
+/** The last one that was made. */
+const mask = new Uint8Array(MASK_LENGTH)
 
 /** The header key, where the style has one. */
 function requireLengths(
@@ -139,6 +141,10 @@ export class NativeSealer implements PacketSealer {
     writeDescriptors(descriptors, 0, batch, 0)
     this.key.seal(batch.buffer, descriptors, batch.count)
   }
+
+  releaseMemory(): void {
+    this.key.release()
+  }
 }
 
 class NativeOpener implements PacketOpener {
@@ -167,16 +173,23 @@ class NativeOpener implements PacketOpener {
     }
     this.key.openMany(batch.buffer, openDescriptors, count, batch.length)
   }
+
+  releaseMemory(): void {
+    this.key.release()
+    this.headerProtector?.releaseMemory?.()
+  }
 }
 
 class NativeHeaderProtector implements HeaderProtector {
-  private readonly out = new Uint8Array(MASK_LENGTH)
-
   constructor(private readonly native: NativeHeaderMask) {}
 
   mask(buffer: Uint8Array, sampleOffset: number): Uint8Array {
-    this.native.make(buffer, sampleOffset, this.out)
-    return this.out
+    this.native.make(buffer, sampleOffset, mask)
+    return mask
+  }
+
+  releaseMemory(): void {
+    this.native.release()
   }
 
   maskBatch(batch: MaskBatch): void {

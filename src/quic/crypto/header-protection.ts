@@ -24,10 +24,19 @@ export function createNodeHeaderProtector(aead: AeadName, key: Uint8Array): Batc
 
 /** The mask is the sample, encrypted as one block. ECB keeps no state, so one object serves all packets. */
 class AesHeaderProtector implements BatchHeaderProtector {
-  private readonly cipher: Cipher
+  private readonly key: Uint8Array
+  private made: Cipher | undefined
 
   constructor(key: Uint8Array) {
-    this.cipher = createCipheriv('aes-128-ecb', key, null).setAutoPadding(false)
+    this.key = Uint8Array.from(key)
+  }
+
+  private get cipher(): Cipher {
+    return (this.made ??= createCipheriv('aes-128-ecb', this.key, null).setAutoPadding(false))
+  }
+
+  releaseMemory(): void {
+    this.made = undefined
   }
 
   mask(buffer: Uint8Array, sampleOffset: number): Uint8Array {

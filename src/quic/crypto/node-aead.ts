@@ -105,6 +105,10 @@ class AeadKey {
     this.suffixLength = style.tagLength
   }
 
+  releaseMemory(): void {
+    this.headerProtector?.releaseMemory?.()
+  }
+
   /**
    * Nonce = IV of 4 bytes, then the full packet number as 8 little-endian bytes; or IV of 12 bytes, whose last 8 are
    * XORed with the big-endian packet number.

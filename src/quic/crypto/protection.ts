@@ -82,6 +82,8 @@ export interface HeaderProtector {
   mask(buffer: Uint8Array, sampleOffset: number): Uint8Array
   /** Makes the masks of all samples of the batch. Missing where that is not cheaper than one by one. */
   maskBatch?(batch: MaskBatch): void
+  /** Frees what only traffic needs; the next mask makes it anew. */
+  releaseMemory?(): void
 }
 
 /** The most packets that one batch, and so one transmit, holds. */
@@ -131,6 +133,8 @@ export interface PacketSealer {
    * complete.
    */
   seal(batch: PacketBatch): void
+  /** Frees what only traffic needs; the next packet makes it anew. */
+  releaseMemory?(): void
 }
 
 /** Opens incoming packets with one key. */
@@ -151,6 +155,8 @@ export interface PacketOpener {
    * opener that has it, and a {@link headerProtector}, has one with {@link HeaderProtector.maskBatch}.
    */
   openBatch?(batch: OpenBatch): void
+  /** Frees what only traffic needs, the header protector's included; the next packet makes it anew. */
+  releaseMemory?(): void
 }
 
 /**

@@ -85,6 +85,7 @@ export class ConnectionTimers {
     // Nothing sent is unanswered, so nobody sends at earlier levels any more; what is late of them is of no use.
     sender.keepOnly(EncryptionLevel.ForwardSecure)
     receiver.openers.keepOnly(EncryptionLevel.ForwardSecure)
+    receiver.openers.releaseMemory()
     sender.releaseMemory()
     sentPackets.releaseMemory()
     session.releaseMemory()

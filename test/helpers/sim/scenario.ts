@@ -4,6 +4,7 @@
  */
 import { it } from 'vitest'
 import type { TransportOptions } from '../../../src/endpoint/transport-options.js'
+import type { AeadProvider } from '../../../src/quic/crypto/protection.js'
 import type { ObserveConnection } from '../../../src/quic/transport/observer.js'
 import type { Micros } from '../../../src/quic/types.js'
 import type { QuicVersion } from '../../../src/quic/wire/versions/version.js'
@@ -51,6 +52,8 @@ export interface ConnectionScenario {
   handshakeTimeout?: Micros
   /** Sees both ends. */
   observe?: ObserveConnection
+  /** Of both ends; node:crypto if not given. */
+  aeadProvider?: AeadProvider
 }
 
 /** A world with one client that begins to connect. */
@@ -68,6 +71,7 @@ export function makePair(o: ConnectionScenario): ConnectedPair {
     versions: o.serverVersions,
     transport: o.serverTransport,
     observe: o.observe,
+    aeadProvider: o.aeadProvider,
     createSession: (connection) => new SimServerSession(connection, o.serverTransport)
   })
   const client = world.addClient({

@@ -134,6 +134,31 @@ function testProvider(provider: AeadProvider): void {
       expect(provider.createOpener(aead, keys[aead], iv, style).open(long, 0, 2, long.length, 1)).toBe(3)
     })
 
+    it('goes on as before when what only traffic needs was freed', () => {
+      const key = keys[aead]
+      const longIv = new Uint8Array(12).fill(3)
+      const resting = provider.createSealer(aead, key, longIv, IETF_PROTECTION, key)
+      const restingOpener = provider.createOpener(aead, key, longIv, IETF_PROTECTION, key)
+      const sealOne = (): Uint8Array => {
+        const batch = new PacketBatch()
+        batch.buffer = Uint8Array.from({ length: 60 }, (_, i) => i)
+        batch.add(0, 5, 44, 7, 3)
+        resting.seal(batch)
+        return batch.buffer
+      }
+      const first = sealOne()
+      const mask = Uint8Array.from(restingOpener.headerProtector!.mask(first, 20))
+      for (let i = 0; i < 2; i++) {
+        resting.releaseMemory!()
+        restingOpener.releaseMemory!()
+      }
+      expect(sealOne()).toEqual(first)
+      expect(Uint8Array.from(restingOpener.headerProtector!.mask(first, 20))).toEqual(mask)
+      const plain = provider.createSealer(aead, key, longIv, { ...IETF_PROTECTION, headerProtection: false })
+      const packet = seal(plain, Uint8Array.of(1, 2), Uint8Array.of(3, 4, 5), 9)
+      expect(restingOpener.open(packet, 0, 2, packet.length, 9)).toBe(3)
+    })
+
     it('refuses keys and IVs of the wrong length', () => {
       expect(() => provider.createSealer(aead, new Uint8Array(24), iv)).toThrow(RangeError)
       expect(() => provider.createOpener(aead, keys[aead], new Uint8Array(12))).toThrow(RangeError)

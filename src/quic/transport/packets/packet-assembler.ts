@@ -80,8 +80,12 @@ export class PacketAssembler implements PacketSink {
     for (let other = 0; other < this.sealers.length; other++) if (other !== level) this.sealers[other] = undefined
   }
 
-  /** Forgets the last packet: its buffer, which is the engine's, and its frames, which are recovery's or nobody's by now. */
+  /**
+   * Forgets the last packet: its buffer, which is the engine's, and its frames, which are recovery's or nobody's by now. Keys
+   * keep no more than themselves.
+   */
   releaseMemory(): void {
+    for (const sealer of this.sealers) sealer?.releaseMemory?.()
     this.writer.reset(NO_BYTES, 0)
     this.header.connectionId = undefined
     this.header.nonce = undefined

@@ -48,6 +48,11 @@ export class PacketOpeners {
     if (slot !== undefined) this.slots = [slot]
   }
 
+  /** Frees what keys keep for traffic only. */
+  releaseMemory(): void {
+    for (const { opener } of this.slots) opener?.releaseMemory?.()
+  }
+
   /** A second key; on its first success it replaces the primary (`latch`) or swaps places with it. */
   setAlternative(level: EncryptionLevel, opener: PacketOpener, latch: boolean): void {
     this.slots = [this.slots[0]!, keySlot(level, opener, latch)]
