@@ -66,6 +66,11 @@ const rows = [
     value: workers('requests/s with a core each')
   },
   {
+    what: 'how evenly 2 workers share the CPU time, 1 ÷ the busiest one’s share',
+    least: { native: 1.6 },
+    value: absolute('workers', (engine) => `2 workers (${engine})`, ({ metrics }) => 100 / metrics['busiest process, % of it'].median)
+  },
+  {
     what: 'requests/s on this machine, which the load and the upstream share, 2 workers ÷ 1',
     value: workers('requests/s')
   }
