@@ -8,7 +8,7 @@ export const MAX_DATAGRAMS = 32
 
 const NO_BYTES = new Uint8Array(0)
 
-/** Datagrams in the order in which they came, at most {@link MAX_DATAGRAMS}. */
+/** Datagrams in the order in which they came, at most 32. */
 export class DatagramBatch {
   count = 0
   /** What all {@link bytes} are views into; undefined if there is no such thing. */
