@@ -288,16 +288,23 @@ napi_value Release(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+/// Copies a descriptor and checks that its words can be places and numbers.
+template <size_t N>
+bool ReadDescriptor(napi_env env, const double* shown, double (&value)[N]) {
+  std::memcpy(value, shown, sizeof value);
+  for (double one : value) {
+    // Written so that NaN fails, too.
+    if (!(one >= 0 && one <= kMaxPacketNumber)) return ThrowRange(env, "a packet has an impossible place or number");
+  }
+  return true;
+}
+
 /// Reads `count` descriptors and checks every one of them before the first byte is changed.
 bool ReadPackets(napi_env env, const AeadKey& key, const Bytes& buffer, const double* descriptors, size_t count,
                  Packet* out) {
   for (size_t i = 0; i < count; i++) {
     double value[kDescriptorLength];
-    std::memcpy(value, descriptors + i * kDescriptorLength, sizeof value);
-    for (double one : value) {
-      // Written so that NaN fails, too.
-      if (!(one >= 0 && one <= kMaxPacketNumber)) return ThrowRange(env, "a packet has an impossible place or number");
-    }
+    if (!ReadDescriptor(env, descriptors + i * kDescriptorLength, value)) return false;
     out[i] = {static_cast<size_t>(value[0]), static_cast<size_t>(value[1]), static_cast<size_t>(value[2]),
               static_cast<uint64_t>(value[3]), static_cast<size_t>(value[4]), 0};
     if (!key.Fits(buffer.data, buffer.length, out[i])) return ThrowRange(env, "a packet does not fit its buffer");
@@ -383,11 +390,7 @@ bool ReadSealedPackets(napi_env env, size_t buffer_length, const Doubles& descri
                        SealedPacket* out) {
   for (size_t i = 0; i < count; i++) {
     double value[kOpenDescriptorLength];
-    std::memcpy(value, descriptors.data + i * kOpenDescriptorLength, sizeof value);
-    for (double one : value) {
-      // Written so that NaN fails, too.
-      if (!(one >= 0 && one <= kMaxPacketNumber)) return ThrowRange(env, "a packet has an impossible place or number");
-    }
+    if (!ReadDescriptor(env, descriptors.data + i * kOpenDescriptorLength, value)) return false;
     SealedPacket& p = out[i];
     p = {static_cast<size_t>(value[0]), static_cast<size_t>(value[1]), static_cast<size_t>(value[2]),
          static_cast<uint64_t>(value[3])};

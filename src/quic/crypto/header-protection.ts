@@ -11,19 +11,13 @@ const MASK_LENGTH = 5
 /** Written and read in one go. */
 const gathered = new Uint8Array(MAX_OPEN_BATCH * HEADER_SAMPLE_LENGTH)
 
-/** Makes the masks of a whole batch at once: the call costs more than the block does. */
-export interface BatchHeaderProtector extends HeaderProtector {
-  /** The masks for samples that stand side by side, each as far from the next as the samples are. */
-  masks(samples: Uint8Array): Uint8Array
-}
-
 /** Masks by node:crypto. */
-export function createNodeHeaderProtector(aead: AeadName, key: Uint8Array): BatchHeaderProtector {
+export function createNodeHeaderProtector(aead: AeadName, key: Uint8Array): HeaderProtector {
   return aead === 'AESG' ? new AesHeaderProtector(key) : new ChaChaHeaderProtector(key)
 }
 
 /** The mask is the sample, encrypted as one block. ECB keeps no state, so one object serves all packets. */
-class AesHeaderProtector implements BatchHeaderProtector {
+class AesHeaderProtector implements HeaderProtector {
   private readonly key: Uint8Array
   private made: Cipher | undefined
 
@@ -43,21 +37,18 @@ class AesHeaderProtector implements BatchHeaderProtector {
     return this.cipher.update(buffer.subarray(sampleOffset, sampleOffset + HEADER_SAMPLE_LENGTH))
   }
 
-  masks(samples: Uint8Array): Uint8Array {
-    return this.cipher.update(samples)
-  }
-
+  // The call costs more than the block does.
   maskBatch({ buffer, sampleOffset, count, masks }: MaskBatch): void {
     for (let n = 0, at = 0; n < count; n++) {
       const sample = sampleOffset[n]!
       for (let i = 0; i < HEADER_SAMPLE_LENGTH; i++) gathered[at++] = buffer[sample + i]!
     }
-    masks.set(this.masks(gathered.subarray(0, count * HEADER_SAMPLE_LENGTH)))
+    masks.set(this.cipher.update(gathered.subarray(0, count * HEADER_SAMPLE_LENGTH)))
   }
 }
 
 /** The mask is key stream at the block counter and nonce that the sample spells. */
-class ChaChaHeaderProtector implements BatchHeaderProtector {
+class ChaChaHeaderProtector implements HeaderProtector {
   private readonly key: KeyObject
   private readonly zeros = new Uint8Array(MASK_LENGTH)
 
@@ -68,11 +59,5 @@ class ChaChaHeaderProtector implements BatchHeaderProtector {
   mask(buffer: Uint8Array, sampleOffset: number): Uint8Array {
     const sample = buffer.subarray(sampleOffset, sampleOffset + HEADER_SAMPLE_LENGTH)
     return createCipheriv('chacha20', this.key, sample).update(this.zeros)
-  }
-
-  masks(samples: Uint8Array): Uint8Array {
-    const masks = new Uint8Array(samples.length)
-    for (let at = 0; at < samples.length; at += HEADER_SAMPLE_LENGTH) masks.set(this.mask(samples, at), at)
-    return masks
   }
 }

@@ -4,20 +4,21 @@
  */
 import { createCipheriv, createDecipheriv, createSecretKey } from 'node:crypto'
 import type { CipherGCMTypes, KeyObject } from 'node:crypto'
-import { createNodeHeaderProtector, type BatchHeaderProtector } from './header-protection.js'
+import { createNodeHeaderProtector } from './header-protection.js'
 import { aeadKeyLength } from './key-schedule.js'
 import { nodePrimitives } from './node-primitives.js'
 import { requireLength } from './primitives.js'
 import {
   CLASSIC_PROTECTION,
   HEADER_SAMPLE_DISTANCE,
-  HEADER_SAMPLE_LENGTH,
-  MAX_BATCH_PACKETS,
+  MaskBatch,
+  makeMasks,
   maskedBits
 } from './protection.js'
 import type {
   AeadName,
   AeadProvider,
+  HeaderProtector,
   PacketBatch,
   PacketOpener,
   PacketSealer,
@@ -60,12 +61,12 @@ export class NodeAeadProvider implements AeadProvider {
   }
 
   /** @throws RangeError if the key (16 or 32 bytes) has the wrong length */
-  createHeaderProtector(aead: AeadName, headerKey: Uint8Array): BatchHeaderProtector {
+  createHeaderProtector(aead: AeadName, headerKey: Uint8Array): HeaderProtector {
     requireLength(`a header key for ${aead}`, headerKey, aeadKeyLength(aead))
     return createNodeHeaderProtector(aead, headerKey)
   }
 
-  private protector(aead: AeadName, style: ProtectionStyle, headerKey?: Uint8Array): BatchHeaderProtector | undefined {
+  private protector(aead: AeadName, style: ProtectionStyle, headerKey?: Uint8Array): HeaderProtector | undefined {
     return style.headerProtection ? this.createHeaderProtector(aead, headerKey ?? NO_KEY) : undefined
   }
 }
@@ -74,8 +75,8 @@ const NO_KEY = new Uint8Array(0)
 
 /** Written for each packet, and read before the next one. */
 const nonce = new Uint8Array(NONCE_LENGTH)
-/** The same for the samples of a batch. */
-const samples = new Uint8Array(MAX_BATCH_PACKETS * HEADER_SAMPLE_LENGTH)
+/** The same for the headers of a batch. */
+const maskBatch = new MaskBatch()
 
 /** What both directions keep for a key. */
 class AeadKey {
@@ -94,7 +95,7 @@ class AeadKey {
     key: Uint8Array,
     iv: Uint8Array,
     style: ProtectionStyle,
-    readonly headerProtector: BatchHeaderProtector | undefined
+    readonly headerProtector: HeaderProtector | undefined
   ) {
     requireLength(`a ${aead} key`, key, aeadKeyLength(aead))
     requireLength('an IV', iv, style.ivLength)
@@ -150,20 +151,19 @@ class NodeSealer extends AeadKey implements PacketSealer {
     if (this.headerProtector !== undefined) this.protectHeaders(batch, this.headerProtector)
   }
 
-  private protectHeaders(batch: PacketBatch, protector: BatchHeaderProtector): void {
+  private protectHeaders(batch: PacketBatch, protector: HeaderProtector): void {
     const { buffer, count } = batch
+    maskBatch.buffer = buffer
+    maskBatch.count = 0
+    for (let i = 0; i < count; i++) maskBatch.add(sampleOffset(batch, i))
+    makeMasks(protector, maskBatch)
     for (let i = 0; i < count; i++) {
-      const sample = sampleOffset(batch, i)
-      for (let n = 0; n < HEADER_SAMPLE_LENGTH; n++) samples[i * HEADER_SAMPLE_LENGTH + n] = buffer[sample + n]!
-    }
-    const masks = protector.masks(samples.subarray(0, count * HEADER_SAMPLE_LENGTH))
-    for (let i = 0; i < count; i++) {
-      const at = i * HEADER_SAMPLE_LENGTH
+      const mask = maskBatch.mask[i]!
       const start = batch.headerStart[i]!
       const numberOffset = batch.packetNumberOffset[i]!
       const length = numberLength(batch, i)
-      buffer[start]! ^= masks[at]! & maskedBits(buffer[start]!)
-      for (let n = 0; n < length; n++) buffer[numberOffset + n]! ^= masks[at + 1 + n]!
+      buffer[start]! ^= mask[0]! & maskedBits(buffer[start]!)
+      for (let n = 0; n < length; n++) buffer[numberOffset + n]! ^= mask[1 + n]!
     }
   }
 }

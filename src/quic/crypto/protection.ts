@@ -86,6 +86,16 @@ export interface HeaderProtector {
   releaseMemory?(): void
 }
 
+/** Makes the masks of all samples of the batch, with one call where the protector has one. */
+export function makeMasks(protector: HeaderProtector, batch: MaskBatch): void {
+  if (protector.maskBatch !== undefined) {
+    protector.maskBatch(batch)
+    return
+  }
+  const { buffer, count, sampleOffset, mask } = batch
+  for (let i = 0; i < count; i++) mask[i]!.set(protector.mask(buffer, sampleOffset[i]!).subarray(0, HEADER_SAMPLE_LENGTH))
+}
+
 /** The most packets that one batch, and so one transmit, holds. */
 export const MAX_BATCH_PACKETS = 16
 

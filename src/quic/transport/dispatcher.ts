@@ -149,12 +149,7 @@ export class QuicDispatcher implements QuicEndpoint {
 
   handleDatagram(now: Micros, from: PeerAddress, datagram: Uint8Array): void {
     const { peek } = this
-    this.stats.datagramsReceived++
-    this.stats.bytesReceived += datagram.length
-    if (from.port === 0 || !peekDatagram(datagram, 0, datagram.length, peek) || !peek.hasConnectionId) {
-      this.stats.datagramsDropped++
-      return
-    }
+    if (!this.readId(from, datagram)) return
     const member = this.members.lookup(peek.connectionIdLow, peek.connectionIdHigh)
     if (member !== undefined) {
       member.connection.handleDatagram(now, from, datagram)
@@ -164,25 +159,31 @@ export class QuicDispatcher implements QuicEndpoint {
     }
   }
 
+  /** Counts a datagram. @returns whether {@link peek} has its connection id; else it is dropped */
+  private readId(from: PeerAddress, datagram: Uint8Array): boolean {
+    const { peek, stats } = this
+    stats.datagramsReceived++
+    stats.bytesReceived += datagram.length
+    const named = from.port !== 0 && peekDatagram(datagram, 0, datagram.length, peek) && peek.hasConnectionId
+    if (!named) stats.datagramsDropped++
+    return named
+  }
+
   /** What has the id of the datagram before it goes to that one's connection together with it. */
   handleDatagrams(batch: DatagramBatch): void {
-    const { peek, stats } = this
+    const { peek } = this
     let member: Member | undefined
     let first = 0
     for (let i = 0; i < batch.count; i++) {
       const from = batch.from[i]!
       const bytes = batch.bytes[i]!
-      stats.datagramsReceived++
-      stats.bytesReceived += bytes.length
-      const named = from.port !== 0 && peekDatagram(bytes, 0, bytes.length, peek) && peek.hasConnectionId
+      const named = this.readId(from, bytes)
       const found = named ? this.memberOf(peek, member) : undefined
       if (found !== undefined && found === member) continue
       this.handleRun(member, batch, first, i)
       member = found
       first = i
-      if (found !== undefined) continue
-      if (named) this.handleUnknown(batch.receivedAt[i]!, from, bytes)
-      else stats.datagramsDropped++
+      if (named && found === undefined) this.handleUnknown(batch.receivedAt[i]!, from, bytes)
     }
     this.handleRun(member, batch, first, batch.count)
   }

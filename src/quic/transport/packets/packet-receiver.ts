@@ -102,7 +102,7 @@ export class PacketReceiver implements AheadSource {
       if (protector === undefined && keepUnopened) this.keep(now, from, datagram, start)
       return false
     }
-    const number = completePacketNumber(header.wirePacketNumber, header.packetNumberLength, this.largestOpened)
+    const number = this.numberOf(header)
     if (!this.isAwaiting(number)) return this.checkReset(datagram, start)
     const level = openers.open(datagram, start, header, header.packetEnd, number)
     if (level === UNDECRYPTABLE) {
@@ -114,6 +114,10 @@ export class PacketReceiver implements AheadSource {
     }
     this.accept(number, level, datagram, start)
     return true
+  }
+
+  private numberOf(header: PacketHeader): number {
+    return completePacketNumber(header.wirePacketNumber, header.packetNumberLength, this.largestOpened)
   }
 
   /** 0 is illegal; a number seen before, or given up by the peer, is not worth its decryption. */
@@ -158,7 +162,7 @@ export class PacketReceiver implements AheadSource {
   }
 
   numberAhead(header: PacketHeader): number {
-    const number = completePacketNumber(header.wirePacketNumber, header.packetNumberLength, this.largestOpened)
+    const number = this.numberOf(header)
     return number !== 0 && this.received.isAwaiting(number) ? number : 0
   }
 
@@ -173,7 +177,7 @@ export class PacketReceiver implements AheadSource {
     this.header = header
     this.wasReset = false
     this.dropReason = 'payload_decrypt_error'
-    const number = completePacketNumber(header.wirePacketNumber, header.packetNumberLength, this.largestOpened)
+    const number = this.numberOf(header)
     if (!this.isAwaiting(number)) return this.checkReset(datagram, 0)
     // It was opened as the number that it is. Had it been this one's turn, a packet before it might have had it taken for
     // another, as which nothing opens it.

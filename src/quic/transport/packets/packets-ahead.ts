@@ -1,7 +1,8 @@
 /**
  * Opens packets ahead of their turn: those of one connection that arrived together, and whose key is its last one, with
- * one call for all of them, or at least with one call for all masks of their headers. What opens is the packet that it says it is, whatever the packets before it turn out to do:
- * its number went into the nonce. Everything else is left as it was.
+ * one call for all of them, or at least with one call for all masks of their headers. What opens is the packet that it
+ * says it is, whatever the packets before it turn out to do: its number went into the nonce. Everything else is left as
+ * it was.
  */
 import {
   HEADER_SAMPLE_LENGTH,
