@@ -1,9 +1,10 @@
 /** Connections to one upstream, and the order in which requests get them. */
-import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { buildConnector, Client } from 'undici'
+import { Client } from 'undici'
+import type { buildConnector } from 'undici'
 import type { UpstreamTarget } from '../config/upstream-schema.js'
 import type { Outcome } from './access-log.js'
+import { upstreamConnector } from './upstream-connector.js'
 
 /** How an upstream is connected to. */
 export interface UpstreamPoolOptions {
@@ -86,14 +87,7 @@ export class UpstreamPool {
     const bare = url.hostname.replace(/^\[|\]$/g, '')
     const name = target.tls?.serverName ?? (isIP(bare) === 0 ? bare : undefined)
     this.servername = name ?? bare
-    const connector = buildConnector({
-      timeout: options.connectTimeoutMs,
-      ca: target.tls?.ca === undefined ? undefined : readFileSync(target.tls.ca),
-      rejectUnauthorized: target.tls?.insecure !== true
-    })
-    this.connect = (parameters, callback) =>
-      // An address is no server name: TLS then verifies it as an address.
-      connector({ ...parameters, servername: name }, callback)
+    this.connect = upstreamConnector(target, name, options.connectTimeoutMs)
   }
 
   /** Connections that carry a request now. */

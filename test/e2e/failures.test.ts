@@ -1,6 +1,7 @@
 /**
  * What a client is told when a part of the way is missing, and that everything recovers.
  */
+import { randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { get } from 'node:http'
@@ -118,6 +119,24 @@ describe('the upstream', () => {
     onConnection = (socket) => socket.once('data', () => socket.end(short))
     expect((await curl(`${chain.url}/`)).code).not.toBe(0)
   })
+
+  it('ends its connection with each response, while clients are slower: nothing is lost, and the gateway lives', async () => {
+    const body = randomBytes(8_000_000)
+    // With a length, as HTTP/1.0 servers do it, and without.
+    const heads = ['HTTP/1.0 200 OK\r\ncontent-length: 8000000\r\n\r\n', 'HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n']
+    for (const head of [...heads, ...heads]) {
+      onConnection = (socket) => {
+        socket.once('data', () => {
+          socket.write(head)
+          socket.end(body)
+        })
+      }
+      const { code, stdout } = await curl('--limit-rate', '20M', '--max-time', '20', `${chain.url}/`)
+      expect(code).toBe(0)
+      expect(stdout.equals(body)).toBe(true)
+    }
+    expect(chain.gateway.child.exitCode).toBe(null)
+  }, 60_000)
 
   it('breaks off a chunked body: curl sees an error', async () => {
     const begun = 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n'

@@ -1,0 +1,99 @@
+/** How connections to an upstream are opened, and how what they receive reaches undici. */
+import { readFileSync } from 'node:fs'
+import type { Socket } from 'node:net'
+import { buildConnector } from 'undici'
+import type { UpstreamTarget } from '../config/upstream-schema.js'
+
+/** What a single read takes at most, bytes: what Node itself asks of a socket. */
+const READ_SIZE = 64 * 1024
+
+/** Where all connections read into: what came is copied out before the next one reads. */
+const landing = new Uint8Array(READ_SIZE)
+
+/** What undici has not taken yet of what a connection received. */
+class Intake {
+  held: Buffer | undefined
+  /** Whether undici paused the response: until it reads again, it must hear of nothing. */
+  paused = false
+  /** Whether nothing more is taken from the kernel, on account of either. */
+  stopped = false
+  /** Whether Node wanted to tell the end meanwhile. */
+  owesRead = false
+}
+
+const kIntake = Symbol('intake')
+
+type DirectSocket = Socket & { [kIntake]?: Intake }
+
+/**
+ * Makes the function that opens connections.
+ * @param servername what https asks for and verifies; undefined to verify the address
+ */
+export function upstreamConnector(
+  target: UpstreamTarget,
+  servername: string | undefined,
+  timeoutMs: number
+): buildConnector.connector {
+  const connector = buildConnector({
+    timeout: timeoutMs,
+    ca: target.tls?.ca === undefined ? undefined : readFileSync(target.tls.ca),
+    rejectUnauthorized: target.tls?.insecure !== true,
+    onread: { buffer: landing, callback: takeReceived }
+  })
+  return (parameters, callback) => {
+    // An address is no server name: TLS then verifies it as an address.
+    connector({ ...parameters, servername }, (...outcome: Parameters<buildConnector.Callback>) => {
+      if (outcome[0] === null) readDirectly(outcome[1])
+      callback(...outcome)
+    })
+  }
+}
+
+/**
+ * Gives undici what was received without a stream's buffer in between, whose machinery costs more than parsing a short
+ * response. While undici has a response paused, the end of the connection is kept from it as well: it fails an assertion,
+ * which nobody could catch, when it hears of the end of a response that ends with its connection.
+ */
+function readDirectly(socket: DirectSocket): void {
+  const intake = (socket[kIntake] ??= new Intake())
+  const { read } = socket
+  socket.read = (size?: number): unknown => {
+    // Node asks for nothing to begin the reading, and to tell the end.
+    if (size === 0) {
+      intake.owesRead = intake.paused
+      return intake.paused ? null : (read.call(socket, 0) as unknown)
+    }
+    intake.paused = false
+    if (intake.stopped) {
+      intake.stopped = false
+      // Node's counterpart to the false that stopped it.
+      socket.resume()
+    }
+    if (intake.owesRead) process.nextTick(catchUp)
+    const { held } = intake
+    intake.held = undefined
+    return held ?? null
+  }
+  const catchUp = (): void => {
+    if (intake.owesRead && !intake.paused) socket.read(0)
+  }
+  // What undici gives back it gives back because it pauses.
+  socket.unshift = (rest: Buffer) => {
+    intake.paused = true
+    intake.held = rest.length > 0 ? rest : undefined
+  }
+  socket.on('error', (error: NodeJS.ErrnoException) => {
+    // This code, found while writing, could mean to undici that the response is complete: the same assertion.
+    if (intake.paused && error.code === 'ECONNRESET') error.code = 'EPIPE'
+  })
+}
+
+/** Takes what was read into `buffer`. @returns whether to read on */
+function takeReceived(this: DirectSocket, length: number, buffer: Uint8Array): boolean {
+  const intake = (this[kIntake] ??= new Intake())
+  const piece = Buffer.from(buffer.subarray(0, length))
+  intake.held = intake.held === undefined ? piece : Buffer.concat([intake.held, piece])
+  this.emit('readable')
+  intake.stopped = intake.paused || intake.held !== undefined
+  return !intake.stopped
+}
