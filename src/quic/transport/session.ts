@@ -22,12 +22,10 @@ import { SendQueue } from './streams/send-queue.js'
 import type { QuicStreamCore } from './streams/stream-core.js'
 import { StreamIdManager } from './streams/stream-id-manager.js'
 import type { StreamSession } from './streams/stream-session.js'
+import { StreamTable } from './streams/stream-table.js'
 import { StreamUnavailableError, type StreamUnavailableCode } from './streams/stream-unavailable.js'
 
 export { clientSessionDefaults, serverSessionDefaults, type SessionOptions } from './session-options.js'
-
-/** The streams of all sessions that have none: most connections are idle. Nobody writes into it. */
-const NO_STREAMS = new Map<number, QuicStream>()
 
 /** The session of one connection. Its connection calls it through `ConnectionVisitor`. */
 export abstract class QuicSession extends SessionEvents implements ConnectionVisitor, StreamSession<QuicStreamCore> {
@@ -37,7 +35,7 @@ export abstract class QuicSession extends SessionEvents implements ConnectionVis
   /** The stream that exists from the start and never ends, if the session has one. */
   protected staticStream: QuicStream | undefined
 
-  private openStreams = NO_STREAMS
+  private readonly openStreams = new StreamTable<QuicStream>()
   protected readonly closedStreams: ClosedStreams
   protected readonly sendQueue: SendQueue<QuicStreamCore>
   private peerStreamWindow = MINIMUM_FLOW_CONTROL_WINDOW
@@ -157,8 +155,7 @@ export abstract class QuicSession extends SessionEvents implements ConnectionVis
 
   /** Adds a stream that was just made. */
   protected activate(stream: QuicStream): void {
-    if (this.openStreams === NO_STREAMS) this.openStreams = new Map()
-    this.openStreams.set(stream.id, stream)
+    this.openStreams.set(stream)
     this.ids.count(stream.id, 1)
   }
 
@@ -280,7 +277,7 @@ export abstract class QuicSession extends SessionEvents implements ConnectionVis
     this.peerStreamWindow = peerStreamWindow
     this.flowController.raiseSendLimit(peerConnectionWindow)
     this.staticStream?.onWindowUpdateFrame(peerStreamWindow)
-    for (const stream of this.openStreams.values()) stream.onWindowUpdateFrame(peerStreamWindow)
+    for (const stream of this.openStreams) stream.onWindowUpdateFrame(peerStreamWindow)
     this.addSessionNews(SessionNews.Room)
   }
 
@@ -296,7 +293,7 @@ export abstract class QuicSession extends SessionEvents implements ConnectionVis
     this.closeErrorValue = error
     this.closedByPeerFlag = fromPeer
     this.addSessionNews(SessionNews.Closed)
-    for (const stream of this.openStreams.values()) stream.onConnectionClosed()
+    for (const stream of this.openStreams) stream.onConnectionClosed()
     this.openStreams.clear()
     this.closedStreams.clear()
     this.sendQueue.clear()
@@ -330,7 +327,7 @@ export abstract class QuicSession extends SessionEvents implements ConnectionVis
     this.staticStream?.releaseMemory()
     this.sendQueue.releaseMemory()
     this.closedStreams.releaseMemory()
-    if (this.openStreams.size === 0) this.openStreams = NO_STREAMS
+    if (this.openStreams.size === 0) this.openStreams.clear()
   }
 
   hasOpenStreams(): boolean {

@@ -6,6 +6,7 @@ import { QuicError, QuicErrorCode } from '../../errors.js'
 import type { QuicFlowController } from './flow-controller.js'
 import type { QuicStreamCore } from './stream-core.js'
 import type { StreamIdManager } from './stream-id-manager.js'
+import { StreamTable } from './stream-table.js'
 
 /** A peer that goes on opening streams beyond its limit, without ever ending the refused ones, is not served. */
 const MAX_REFUSED_PER_LIMIT = 10
@@ -16,7 +17,7 @@ export class ClosedStreams {
   private unsettled: Map<number, number> | undefined
   /** Those of {@link unsettled} that were refused: they do not count as open, but the peer counts their bytes. */
   private refused: Set<number> | undefined
-  private unacked: Map<number, QuicStreamCore> | undefined
+  private readonly unacked = new StreamTable<QuicStreamCore>()
 
   constructor(
     private readonly ids: StreamIdManager,
@@ -32,7 +33,7 @@ export class ClosedStreams {
       this.ids.count(stream.id, -1)
     }
     stream.countsAsOpen = false
-    if (stream.hasUnackedData) (this.unacked ??= new Map()).set(stream.id, stream)
+    if (stream.hasUnackedData) this.unacked.set(stream)
     const owed = stream.settle()
     if (owed > 0 && stream.countsForConnection) this.flowController.addConsumed(owed)
   }
@@ -84,37 +85,37 @@ export class ClosedStreams {
 
   /** A closed stream whose data may have to be sent again. */
   unackedStream(id: number): QuicStreamCore | undefined {
-    return this.unacked?.get(id)
+    return this.unacked.get(id)
   }
 
   get unackedCount(): number {
-    return this.unacked?.size ?? 0
+    return this.unacked.size
   }
 
   /** To be called after an acknowledgement: lets go of a stream that needs nothing any more. */
   release(stream: QuicStreamCore): void {
-    if (!stream.hasUnackedData) this.unacked?.delete(stream.id)
+    if (!stream.hasUnackedData) this.unacked.delete(stream.id)
   }
 
   /** The peer has no use for the data of a closed stream, but may still wait for its end. */
   abandon(id: number): void {
-    const stream = this.unacked?.get(id)
+    const stream = this.unacked.get(id)
     if (stream === undefined) return
     stream.acknowledgeReset()
-    this.unacked!.delete(id)
+    this.unacked.delete(id)
   }
 
   /** Frees pages that nothing stands on. */
   releaseMemory(): void {
     if (this.unsettled?.size === 0) this.unsettled = undefined
     if (this.refused?.size === 0) this.refused = undefined
-    if (this.unacked?.size === 0) this.unacked = undefined
+    if (this.unacked.size === 0) this.unacked.clear()
   }
 
   clear(): void {
     this.unsettled = undefined
     this.refused = undefined
-    this.unacked = undefined
+    this.unacked.clear()
   }
 
   private setUnsettled(id: number, highest: number): void {
