@@ -52,6 +52,10 @@ export class UpstreamAttempt implements Dispatcher.DispatchHandler, ConnectionWa
   reused = false
   /** Whether the head of the response arrived. */
   answered = false
+  // Of the pool's waiting line.
+  waits = false
+  lineBefore: ConnectionWaiter | undefined
+  lineAfter: ConnectionWaiter | undefined
   private abortRequest: ((error: Error) => void) | undefined
   private resumeResponse: (() => void) | undefined
   /** From when it is this attempt's until it is given back. */

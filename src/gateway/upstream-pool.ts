@@ -5,6 +5,8 @@ import type { buildConnector } from 'undici'
 import type { UpstreamTarget } from '../config/upstream-schema.js'
 import type { Outcome } from './access-log.js'
 import { upstreamConnector } from './upstream-connector.js'
+import { WaitingLine } from './waiting-line.js'
+import type { Waiting } from './waiting-line.js'
 
 /** How an upstream is connected to. */
 export interface UpstreamPoolOptions {
@@ -15,7 +17,7 @@ export interface UpstreamPoolOptions {
 }
 
 /** Whoever waits for a connection. */
-export interface ConnectionWaiter {
+export interface ConnectionWaiter extends Waiting<ConnectionWaiter> {
   /** It is yours, for one request. Give it back with {@link UpstreamPool.release}. */
   onConnection(client: MeteredClient): void
 }
@@ -72,7 +74,7 @@ export class UpstreamPool {
   private readonly clients: MeteredClient[] = []
   /** The one used last is used first, so that those too many become idle and are closed. */
   private readonly free: MeteredClient[] = []
-  private readonly waiting = new Set<ConnectionWaiter>()
+  private readonly waiting = new WaitingLine<ConnectionWaiter>()
   private destroyed = false
 
   constructor(
@@ -97,7 +99,7 @@ export class UpstreamPool {
 
   /** Requests that wait for a connection now. */
   get waitingCount(): number {
-    return this.waiting.size
+    return this.waiting.length
   }
 
   countFailure(failure: Outcome): void {
@@ -111,24 +113,21 @@ export class UpstreamPool {
       waiter.onConnection(client)
       return 'given'
     }
-    if (this.waiting.size >= this.options.maxWaiting) return 'refused'
+    if (this.waiting.length >= this.options.maxWaiting) return 'refused'
     this.waiting.add(waiter)
     return 'waiting'
   }
 
   /** No longer waits. */
   leave(waiter: ConnectionWaiter): void {
-    this.waiting.delete(waiter)
+    this.waiting.remove(waiter)
   }
 
   /** Gives a connection back; the one who waits longest gets it. */
   release(client: MeteredClient): void {
-    for (const next of this.waiting) {
-      this.waiting.delete(next)
-      next.onConnection(client)
-      return
-    }
-    this.free.push(client)
+    const next = this.waiting.shift()
+    if (next === undefined) this.free.push(client)
+    else next.onConnection(client)
   }
 
   /** Ends idle connections and, at once, those in use. */
