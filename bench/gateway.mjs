@@ -11,11 +11,11 @@ import { cli, freePort, ready, start } from './processes.mjs'
  * @param {string} directory made for its configuration
  * @param {{ cert: string, key: string }} certificates
  * @param {number} upstreamPort
- * @param {{ transport?: string, extra?: string } & object} options lines of the listener's configuration and of the
- *     gateway's; the rest as for any program
+ * @param {{ transport?: string, upstreams?: string, extra?: string } & object} options lines of the configuration: of the
+ *     listener, of the upstreams, of the gateway itself; the rest as for any program
  * @returns the process and its UDP port
  */
-export async function startGateway(directory, certificates, upstreamPort, { transport = '', extra = '', ...options } = {}) {
+export async function startGateway(directory, certificates, upstreamPort, { transport = '', upstreams = '', extra = '', ...options } = {}) {
   const port = await freePort('udp')
   mkdirSync(directory)
   const config = join(directory, 'gateway.yaml')
@@ -30,7 +30,7 @@ ${transport}routes: routes.yaml
 upstreams:
   maxWaiting: 10000
   timeouts: { queue: 60s }
-${extra}`
+${upstreams}${extra}`
   )
   writeFileSync(
     join(directory, 'routes.yaml'),

@@ -20,14 +20,18 @@ export async function* cases({ directory, certificates, engines, size, pin }) {
   const upstream = await startUpstream(join(directory, 'workers-upstream'), pins.load)
   const gateways = []
 
-  /** The side of one engine and number of workers; `missing` if the gateway does not start so. */
+  /**
+   * The side of one engine and number of workers; `missing` if the gateway does not start so. Every request has a place
+   * among the connections to the upstream: by default each worker has 256, and two would be compared on twice as many.
+   */
   async function side({ name: engine, env, missing }, workers) {
     const name = `${workers} ${workers === 1 ? 'worker' : 'workers'} (${engine})`
     if (missing !== undefined) return { name, missing }
     let gateway
     try {
       const extra = workers === 1 ? '' : `workers: ${workers}\n`
-      gateway = await startGateway(join(directory, `workers-${engine}-${workers}`), certificates.ecdsa, upstream.port, { extra, env, pin: pins.gateway })
+      const options = { upstreams: `  maxConnections: ${connections * streams}\n`, extra, env, pin: pins.gateway }
+      gateway = await startGateway(join(directory, `workers-${engine}-${workers}`), certificates.ecdsa, upstream.port, options)
     } catch (error) {
       const reason = error.message.split('\n').filter((line) => line.includes('workers')).at(-1)
       return { name, missing: reason?.replace(/^.*\.yaml:[\d:]* /, '').trim() ?? 'the gateway did not start' }
