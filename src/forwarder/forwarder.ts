@@ -20,10 +20,11 @@ import type { QuicSpdyClientSession } from '../quic/spdy/spdy-client-session.js'
 import type { ObserveConnection } from '../quic/transport/observer.js'
 import type { QuicVersion } from '../quic/wire/versions/version.js'
 import { Exchange } from './exchange.js'
-import type { ExchangeContext, ExchangeRecord } from './exchange.js'
+import type { ExchangeContext } from './exchange.js'
 import { GatewayConnection } from './gateway-connection.js'
 import type { GatewayConnectionEvent } from './gateway-connection.js'
 import { LocalServer } from './local-server.js'
+import { RequestLog } from './request-log.js'
 import { badRequest, sendFailure } from './send-failure.js'
 import { translateRequest } from './translate.js'
 
@@ -101,11 +102,12 @@ export class Forwarder {
 
   private async listen(): Promise<void> {
     const { config, logger, pool, failureContext } = this
+    const requestLog = config.log.requests ? new RequestLog(logger) : undefined
     const exchanges: ExchangeContext = {
       pool,
       name: FORWARDER_NAME,
       failureContext,
-      onDone: config.log.requests ? (record) => logExchange(logger, record) : undefined
+      onDone: requestLog === undefined ? undefined : (record) => requestLog.write(record)
     }
     const translation = {
       authority: config.authority,
@@ -210,17 +212,4 @@ function logGatewayEvent(logger: Logger, event: GatewayEvent, context: FailureCo
       logger.info({ gateway, openStreams: event.openStreams }, 'the gateway goes away; new requests reconnect')
       break
   }
-}
-
-function logExchange(logger: Logger, record: ExchangeRecord): void {
-  const { failure, totalMs, queueMs, ...fields } = record
-  const line = {
-    ...fields,
-    totalMs: Math.round(totalMs * 10) / 10,
-    queueMs: queueMs === undefined ? undefined : Math.round(queueMs * 10) / 10,
-    code: failure?.code,
-    why: failure?.cause
-  }
-  if (failure === undefined) logger.info(line, 'request')
-  else logger.warn(line, 'request')
 }

@@ -1,5 +1,5 @@
 /** One line for each request: what was asked, where it went, how long each part took, and who failed if it failed. */
-import { jsonString, LineWriter } from '../observe/line-writer.js'
+import { LineWriter, numberMember, textMember } from '../observe/line-writer.js'
 import type { Logger } from '../observe/logger.js'
 
 /** Who ended an exchange, in one word. docs/access-log.md says what each means. */
@@ -94,14 +94,16 @@ export class LoggerAccessLog implements AccessLog {
 function members(record: AccessRecord): string {
   const { ms } = record
   return (
-    text('client', record.client) + text('forwardedFor', record.forwardedFor) + text('method', record.method) +
-    text('host', record.host) + text('path', record.path) + text('route', record.route) +
-    text('upstream', record.upstream) + number('status', record.status) + (record.pushed === true ? ',"pushed":true' : '') +
-    text('outcome', record.outcome) + text('reason', record.reason) +
+    textMember('client', record.client) + textMember('forwardedFor', record.forwardedFor) +
+    textMember('method', record.method) + textMember('host', record.host) + textMember('path', record.path) +
+    textMember('route', record.route) + textMember('upstream', record.upstream) +
+    numberMember('status', record.status) + (record.pushed === true ? ',"pushed":true' : '') +
+    textMember('outcome', record.outcome) + textMember('reason', record.reason) +
     `,"ms":{${phases(ms)}"total":${ms.total}},"bytesIn":${record.bytesIn},"bytesOut":${record.bytesOut},` +
-    `"attempts":${record.attempts}` + number('informational', record.informational) +
-    number('droppedTrailers', record.droppedTrailers) + text('quic', record.quic) +
-    text('connection', record.connection) + `,"stream":${record.stream},"rtt":${record.rtt}`
+    `"attempts":${record.attempts}` + numberMember('informational', record.informational) +
+    numberMember('droppedTrailers', record.droppedTrailers) + textMember('quic', record.quic) +
+    textMember('connection', record.connection) + textMember('channelId', record.channelId) +
+    `,"stream":${record.stream},"rtt":${record.rtt}`
   )
 }
 
@@ -111,14 +113,6 @@ function phases({ queue, connect, firstByte, clientStall }: AccessRecord['ms']):
 
 function phase(name: string, milliseconds: number | undefined): string {
   return milliseconds === undefined ? '' : `"${name}":${milliseconds},`
-}
-
-function number(name: string, value: number | undefined): string {
-  return value === undefined ? '' : `,"${name}":${value}`
-}
-
-function text(name: string, value: string | undefined): string {
-  return value === undefined ? '' : `,"${name}":${jsonString(value)}`
 }
 
 /** Rounds to a microsecond's worth of digits: enough to tell phases apart, short enough to read. */

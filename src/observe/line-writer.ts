@@ -12,6 +12,16 @@ export function jsonString(text: string): string {
   return plain.test(text) ? `"${text}"` : JSON.stringify(text)
 }
 
+/** A member of a line; nothing if the value is undefined. The name is one that JSON does not escape. */
+export function textMember(name: string, value: string | undefined): string {
+  return value === undefined ? '' : `,"${name}":${jsonString(value)}`
+}
+
+/** As {@link textMember}, for a finite number. */
+export function numberMember(name: string, value: number | undefined): string {
+  return value === undefined ? '' : `,"${name}":${value}`
+}
+
 /**
  * Writes lines in the form in which a logger writes its own, with its bindings and to the same place. Their members are
  * JSON already: the logger would ask each of them for its name and type anew, which costs more than the rest of the line.
