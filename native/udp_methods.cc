@@ -4,6 +4,7 @@
 #include <linux/sock_diag.h>
 #include <netinet/udp.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include <climits>
 #include <cstring>
@@ -17,6 +18,9 @@
 #endif
 #ifndef UDP_GRO
 #define UDP_GRO 104
+#endif
+#ifndef SO_TXTIME
+#define SO_TXTIME 61
 #endif
 #ifndef SO_MEMINFO
 #define SO_MEMINFO 55
@@ -183,6 +187,21 @@ napi_value MarkEcn(napi_env env, napi_callback_info info) {
   return Errno(env, SetOption(socket->fd(), IPPROTO_IPV6, IPV6_TCLASS, value) == 0);
 }
 
+/// paceDepartures(): the kernel is told when what is sent has to leave
+napi_value PaceDepartures(napi_env env, napi_callback_info info) {
+  Call call;
+  if (!call.Read(env, info)) return nullptr;
+  UdpSocket* socket = OpenReceiver(env, call);
+  if (socket == nullptr) return nullptr;
+  // As <linux/net_tstamp.h> has it. The clock is the one that the queueing discipline fq goes by.
+  const struct {
+    int32_t clock;
+    uint32_t flags;
+  } wanted = {CLOCK_MONOTONIC, 0};
+  socket->paced = setsockopt(socket->fd(), SOL_SOCKET, SO_TXTIME, &wanted, sizeof wanted) == 0;
+  return Errno(env, socket->paced);
+}
+
 /// sharePort(): before bind
 napi_value SharePort(napi_env env, napi_callback_info info) {
   Call call;
@@ -298,6 +317,7 @@ bool DefineUdpSocket(napi_env env, napi_value exports) {
       {"useOffloads", UseOffloads},
       {"stampArrivals", StampArrivals},
       {"markEcn", MarkEcn},
+      {"paceDepartures", PaceDepartures},
       {"sharePort", SharePort},
       {"chooseBy", ChooseBy},
       {"kernelDrops", KernelDrops},

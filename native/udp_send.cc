@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <netinet/udp.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include <algorithm>
 #include <cstring>
@@ -13,13 +14,18 @@
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
 #endif
+#ifndef SCM_TXTIME
+#define SCM_TXTIME 61
+#endif
 
 namespace quicgate {
 
 namespace {
 
-/// Where the next byte stands, where they end, the size to cut by, whom they are for, and a word to spare.
+/// Where the next byte stands, where they end, the size to cut by, whom they are for, and in how many microseconds.
 constexpr size_t kTransmitWords = 3 + kAddressWords + 1;
+/// The longest that anything is given to the kernel ahead of its time.
+constexpr int32_t kMaxDelay = 1'000'000;
 /// What the kernel cuts at most, in datagrams and in bytes.
 constexpr size_t kMaxSegments = 64;
 constexpr size_t kMaxCutBytes = 65000;
@@ -34,6 +40,8 @@ struct Transmit {
   size_t end;
   size_t segment;
   int32_t record[kAddressWords];
+  /// When it has to leave, by the monotonic clock in nanoseconds; 0 for now.
+  uint64_t departure;
   size_t length() const { return end - at; }
 };
 
@@ -61,7 +69,9 @@ struct Batch {
   mmsghdr header[kMaxMessages];
   iovec vector[kMaxMessages][kMaxJoined];
   SocketAddress address[kMaxMessages];
-  alignas(cmsghdr) char control[kMaxMessages][CMSG_SPACE(sizeof(uint16_t))];
+  alignas(cmsghdr) char control[kMaxMessages][CMSG_SPACE(sizeof(uint16_t)) + CMSG_SPACE(sizeof(uint64_t))];
+  /// Whether the kernel is to cut the message into datagrams.
+  bool cut[kMaxMessages];
   unsigned count = 0;
 
   msghdr& Add(const UdpSocket& socket, const Transmit& transmit) {
@@ -72,7 +82,8 @@ struct Batch {
       message.msg_name = &address[count].storage;
       message.msg_namelen = address[count].length;
     }
-    count++;
+    cut[count++] = false;
+    if (transmit.departure != 0) Attach(message, SOL_SOCKET, SCM_TXTIME, transmit.departure);
     return message;
   }
 
@@ -81,14 +92,22 @@ struct Batch {
   }
 
   void CutBy(msghdr& message, size_t segment) {
+    cut[count - 1] = true;
+    Attach(message, IPPROTO_UDP, UDP_SEGMENT, static_cast<uint16_t>(segment));
+  }
+
+  /// Adds a control message to the message that was added last.
+  template <typename Value>
+  void Attach(msghdr& message, int level, int type, Value value) {
+    char* at = control[count - 1] + message.msg_controllen;
     message.msg_control = control[count - 1];
-    message.msg_controllen = sizeof control[0];
-    cmsghdr* part = CMSG_FIRSTHDR(&message);
-    part->cmsg_level = IPPROTO_UDP;
-    part->cmsg_type = UDP_SEGMENT;
-    part->cmsg_len = CMSG_LEN(sizeof(uint16_t));
-    const uint16_t size = static_cast<uint16_t>(segment);
-    std::memcpy(CMSG_DATA(part), &size, sizeof size);
+    message.msg_controllen += CMSG_SPACE(sizeof value);
+    std::memset(at, 0, CMSG_SPACE(sizeof value));
+    cmsghdr* part = reinterpret_cast<cmsghdr*>(at);
+    part->cmsg_level = level;
+    part->cmsg_type = type;
+    part->cmsg_len = CMSG_LEN(sizeof value);
+    std::memcpy(CMSG_DATA(part), &value, sizeof value);
   }
 
   static size_t Length(const msghdr& message) {
@@ -121,7 +140,7 @@ class Sender {
   void Step() {
     Batch batch;
     Fill(&batch);
-    const bool cut = batch.header[0].msg_hdr.msg_control != nullptr;
+    const bool cut = batch.cut[0];
     const size_t length = Batch::Length(batch.header[0].msg_hdr);
     const int sent = Hand(&batch);
     if (sent < 0) {
@@ -129,7 +148,7 @@ class Sender {
       return;
     }
     for (int i = 0; i < sent; i++) {
-      if (batch.header[i].msg_hdr.msg_control != nullptr) socket_->segmentation_proven = true;
+      if (batch.cut[i]) socket_->segmentation_proven = true;
       Advance(Batch::Length(batch.header[i].msg_hdr));
     }
     whole_ = true;
@@ -171,7 +190,7 @@ class Sender {
   }
 
   static bool Continues(const Transmit& first, const Transmit& next) {
-    return next.segment == first.segment &&
+    return next.segment == first.segment && next.departure == first.departure &&
            std::memcmp(next.record, first.record, sizeof next.record) == 0;
   }
 
@@ -247,19 +266,30 @@ class Sender {
   bool whole_ = true;
 };
 
-bool ReadTransmit(napi_env env, const UdpSocket& socket, const Bytes& bytes, const int32_t* shown, Transmit* out) {
+/// @param now by the monotonic clock, nanoseconds
+bool ReadTransmit(napi_env env, const UdpSocket& socket, const Bytes& bytes, const int32_t* shown, uint64_t now,
+                  Transmit* out) {
   int32_t words[kTransmitWords];
   std::memcpy(words, shown, sizeof words);
   if (words[0] < 0 || words[1] < words[0] || static_cast<size_t>(words[1]) > bytes.length) {
     return ThrowRange(env, "a transmit does not lie in the buffer");
   }
   if (words[2] <= 0) return ThrowRange(env, "a transmit has no size to cut by");
+  const int32_t delay = words[kTransmitWords - 1];
+  if (delay < 0 || delay > kMaxDelay) return ThrowRange(env, "a transmit is not due soon");
+  out->departure = socket.paced && delay > 0 ? now + static_cast<uint64_t>(delay) * 1000 : 0;
   out->at = static_cast<size_t>(words[0]);
   out->end = static_cast<size_t>(words[1]);
   out->segment = static_cast<size_t>(words[2]);
   std::memcpy(out->record, words + 3, sizeof out->record);
   SocketAddress address;
   return socket.connected() || address.FromRecord(out->record) || ThrowRange(env, "a transmit has no address");
+}
+
+uint64_t MonotonicNanoseconds() {
+  timespec time = {};
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
 }
 
 /// Seals what is to be sealed before it is sent, if anything is.
@@ -307,9 +337,10 @@ napi_value Send(napi_env env, napi_callback_info info) {
     return nullptr;
   }
   Transmits mine;
+  const uint64_t now = socket->paced ? MonotonicNanoseconds() : 0;
   for (size_t i = first; i < last; i++) {
     const int32_t* shown = transmits.data + i * kTransmitWords;
-    if (!ReadTransmit(env, *socket, bytes, shown, &mine.list[mine.count++])) return nullptr;
+    if (!ReadTransmit(env, *socket, bytes, shown, now, &mine.list[mine.count++])) return nullptr;
   }
   if (!SealFirst(env, bytes, call.argument[5], call.argument[6])) return nullptr;
   Outcome result = Sender(socket, bytes, &mine).Run();

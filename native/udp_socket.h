@@ -43,6 +43,8 @@ class UdpSocket {
   bool segmentation_proven = false;
   /// Whether several messages may go in one call.
   bool many_messages = true;
+  /// Whether the kernel takes the time at which a message is to leave.
+  bool paced = false;
 
  private:
   explicit UdpSocket(int fd) : fd_(fd) {}

@@ -35,14 +35,29 @@ export class SocketLog implements DatagramHandler {
 /** What the system answers to a datagram: an error, or nothing wrong. */
 export type Answer = (datagram: string) => number
 
+/** A system, and what it saw. */
+interface FakeSystem {
+  readonly addon: NativeAddon
+  /** All sockets have room. */
+  room(): void
+  /** Whether somebody waits for room. */
+  watched: boolean
+  /** The error with which it refuses to pace what is sent; 0 to accept. */
+  paces: number
+  /** In how many µs each transmit was due when it was given to be sent. */
+  readonly delays: number[]
+}
+
 /**
  * An addon whose sockets send nothing, but keep what they were given and answer as a test wants; all of them have
  * `room` at once. What is to be sealed first they do seal.
  */
-export function addonThat(answer: Answer, sent: string[]): { addon: NativeAddon; room(): void; watched: boolean } {
+export function addonThat(answer: Answer, sent: string[]): FakeSystem {
   const ready: ((bits: number) => void)[] = []
   const state = {
     watched: false,
+    paces: 0,
+    delays: [] as number[],
     room: () => ready.forEach((onReady) => onReady(Ready.Send)),
     addon: {
       ...addon!,
@@ -51,6 +66,7 @@ export function addonThat(answer: Answer, sent: string[]): { addon: NativeAddon;
         setBufferSizes = (): number => 1_000_000
         useOffloads = (): number => 3
         stampArrivals = (): number => 0
+        paceDepartures = (): number => state.paces
         localAddress = (record: Int32Array): number => (addon!.parseAddress('127.0.0.1', 1, record, 0), 0)
         start = (callback: (bits: number) => void): number => (ready.push(callback), 0)
         watchWritable = (wanted: 0 | 1): number => ((state.watched = wanted === 1), 0)
@@ -61,6 +77,7 @@ export function addonThat(answer: Answer, sent: string[]): { addon: NativeAddon;
           outcome.fill(0)
           for (let i = first; i < last; i++) {
             const at = i * TRANSMIT_WORDS
+            state.delays.push(words[at + TRANSMIT_WORDS - 1]!)
             while (words[at]! < words[at + 1]!) {
               const end = Math.min(words[at]! + words[at + 2]!, words[at + 1]!)
               const datagram = Buffer.from(bytes.subarray(words[at], end)).toString('latin1')

@@ -204,6 +204,34 @@ describe('mechanism: pacing', () => {
   }
 })
 
+describe('departures', () => {
+  for (const version of supportedVersions) {
+    scenario(`are told of packets that go up to a millisecond early, and of nothing else: ${version.label}`, 1, (seed) => {
+      const path = [new Delay(10)]
+      const { client, world } = download(seed, version, [], 100_000, path, path)
+      const turns = new Map<number, { delay: number; length: number }[]>()
+      world.onTransmit = (byServer, { delay = 0, length, segmentSize }) => {
+        expect(delay).toBeGreaterThanOrEqual(0)
+        expect(delay).toBeLessThanOrEqual(1_000)
+        expect(Number.isInteger(delay)).toBe(true)
+        // The client has only requests and acks to send.
+        if (!byServer) expect(delay).toBe(0)
+        else if (segmentSize > 1_000) turns.set(world.now, [...(turns.get(world.now) ?? []), { delay, length }])
+      }
+      world.run(() => client.session.done)
+      client.session.start({ up: 0, down: 3_000_000, seed })
+      world.run(() => client.session.done)
+      // Of those that leave in one turn, each is due when what is before it has had its time.
+      const trains = [...turns.values()].map((train) => train.filter(({ delay }) => delay > 0)).filter(({ length }) => length > 1)
+      expect(trains.length).toBeGreaterThan(10)
+      for (const train of trains) {
+        const rates = train.slice(1).map(({ delay }, i) => train[i]!.length / (delay - train[i]!.delay))
+        for (const rate of rates) expect(rate / rates[0]!).toBeCloseTo(1, 1)
+      }
+    })
+  }
+})
+
 describe('mechanism: BBR', () => {
   for (const version of supportedVersions) {
     scenario(`finds the rate of a bad link and keeps its queue short (TBBR): ${version.label}`, 1, (seed) => {

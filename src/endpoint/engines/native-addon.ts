@@ -34,7 +34,7 @@ export const MIN_SLOT = 65_536
  */
 export const Outcome = { Next: 0, Error: 1, ErrorSize: 2, ErrorAt: 3, Lost: 4, Words: 5 } as const
 /** Bits of what the system turned out not to have. */
-export const Lost = { Segmentation: 1, ManyMessages: 2 } as const
+export const Lost = { Segmentation: 1, ManyMessages: 2, Departures: 4 } as const
 /** Bits of what `useOffloads` found. */
 export const Offload = { Segmentation: 1, Joining: 2 } as const
 /** Bits of what a socket is ready for. */
@@ -92,6 +92,8 @@ export interface NativeUdpSocket {
   stampArrivals(): number
   /** The two ECN bits of what is sent. */
   markEcn(codepoint: number): number
+  /** Has the kernel hold back what is not due yet (SO_TXTIME), where its queueing discipline can. */
+  paceDepartures(): number
   sharePort(): number
   /** Instructions of four numbers each: code, jump if true, jump if false, operand. */
   chooseBy(program: Float64Array): number
@@ -147,6 +149,8 @@ export interface NativeAddon {
 const expected = ['AeadKey', 'HeaderMask', 'X25519Key', 'GcmBox', 'UdpSocket'] as const satisfies readonly (keyof NativeAddon)[]
 /** The same of its keys. One that knows them by no id would send unsealed what it is to seal first. */
 const expectedOfKeys = ['id', 'openMany', 'release'] as const satisfies readonly (keyof NativeAeadKey)[]
+/** The same of its sockets. */
+const expectedOfSockets = ['stampArrivals', 'paceDepartures'] as const satisfies readonly (keyof NativeUdpSocket)[]
 
 const packageRoot = fileURLToPath(new URL('../../../', import.meta.url))
 
@@ -167,7 +171,8 @@ export function loadAddon(): NativeAddon {
 export function checkAddon(addon: NativeAddon): NativeAddon {
   const fits =
     expected.every((name) => typeof addon[name] === 'function') &&
-    expectedOfKeys.every((name) => typeof addon.AeadKey.prototype[name] === 'function')
+    expectedOfKeys.every((name) => typeof addon.AeadKey.prototype[name] === 'function') &&
+    expectedOfSockets.every((name) => typeof addon.UdpSocket.prototype[name] === 'function')
   if (!fits) throw new Error('it was built from other sources: npm run build:native builds it anew')
   return addon
 }

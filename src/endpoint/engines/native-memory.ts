@@ -3,7 +3,7 @@
  * runs, and those never overlap, so thousands of sockets need no more of it than one.
  */
 import type { PacketBatch } from '../../quic/crypto/protection.js'
-import type { PeerAddress } from '../../quic/types.js'
+import type { Micros, PeerAddress } from '../../quic/types.js'
 import { TRANSMIT_BUFFER_SIZE } from '../../quic/transport/transmit.js'
 import { ADDRESS_WORDS, MAX_TRANSMITS, MESSAGE_WORDS, MIN_SLOT, TRANSMIT_WORDS } from './native-addon.js'
 import type { NativeSealer } from './native-aead.js'
@@ -45,13 +45,15 @@ export class TransmitList {
     this.words = new Int32Array(capacity * TRANSMIT_WORDS)
   }
 
-  add(to: PeerAddress, record: Int32Array, start: number, length: number, segmentSize: number): void {
+  /** @param delay in how many µs they are due */
+  add(to: PeerAddress, record: Int32Array, start: number, length: number, segmentSize: number, delay: Micros): void {
     const { words } = this
     const at = this.count * TRANSMIT_WORDS
     words[at] = start
     words[at + 1] = start + length
     words[at + 2] = segmentSize
     for (let i = 0; i < ADDRESS_WORDS; i++) words[at + 3 + i] = record[i]!
+    words[at + 3 + ADDRESS_WORDS] = delay
     this.peers[this.count++] = to
     this.length += length
   }
@@ -69,7 +71,8 @@ export class TransmitList {
       const at = i * TRANSMIT_WORDS
       const part = bytes.subarray(this.words[at], this.words[at + 1])
       const record = this.words.subarray(at + 3, at + TRANSMIT_WORDS)
-      list.add(this.peers[i]!, record, list.length, part.length, this.words[at + 2]!)
+      // By the time that there is room for it, it is due.
+      list.add(this.peers[i]!, record, list.length, part.length, this.words[at + 2]!, 0)
       parts.push(part)
     }
     return { list, bytes: new Uint8Array(Buffer.concat(parts)) }
@@ -150,9 +153,9 @@ export class SendArena {
   }
 
   /** Takes what was written to the current buffer. @returns whether it is time to send */
-  take(to: PeerAddress, record: Int32Array, length: number, segmentSize: number): boolean {
+  take(to: PeerAddress, record: Int32Array, length: number, segmentSize: number, delay: Micros): boolean {
     this.sealings.takeNoted()
-    this.list.add(to, record, this.list.count * TRANSMIT_BUFFER_SIZE, length, segmentSize)
+    this.list.add(to, record, this.list.count * TRANSMIT_BUFFER_SIZE, length, segmentSize, delay)
     return this.list.count === MAX_TRANSMITS || this.list.length >= GATHER_LIMIT
   }
 }

@@ -144,14 +144,14 @@ export class NativeDatagramSocket implements DatagramSocket, LateSealer {
   send(transmit: Transmit, bytes: Uint8Array): boolean {
     if (this.closed) return true
     const { arena, addresses } = this.shared
-    const { to, length, segmentSize } = transmit
+    const { to, length, segmentSize, delay = 0 } = transmit
     const record = addresses.recordOf(to)
     if (record === undefined) {
       this.onSendError(EINVAL, to, length)
       return true
     }
     if (!arena.isCurrent(this, bytes)) return this.sendForeign(to, record, transmit, bytes)
-    return arena.take(to, record, length, segmentSize) ? this.flush() : true
+    return arena.take(to, record, length, segmentSize, delay) ? this.flush() : true
   }
 
   /** Sends what does not stand in the acquired buffer. */
@@ -159,7 +159,7 @@ export class NativeDatagramSocket implements DatagramSocket, LateSealer {
     // It may be a piece of the arena.
     this.shared.arena.settle()
     const list = new TransmitList(1)
-    list.add(to, record, 0, transmit.length, transmit.segmentSize)
+    list.add(to, record, 0, transmit.length, transmit.segmentSize, transmit.delay ?? 0)
     if (this.pending === undefined) this.pending = this.sendList(list, bytes)
     return this.pending === undefined
   }

@@ -68,6 +68,13 @@ export class Pacer {
     }
   }
 
+  /** How much earlier than it is due, µs, {@link sendTime} lets the next packet go now; 0 if it does not. */
+  earliness(now: Micros, bytesInFlight: number): Micros {
+    const early = this.idealNext - now
+    if (early < 1 || early > TIMER_SLACK || this.burstTokens > 0 || bytesInFlight === 0) return 0
+    return this.controller.canSend(bytesInFlight) ? Math.floor(early) : 0
+  }
+
   /** When the next full packet may go: 0 for now, else an absolute time; `Infinity` if the window is used up. */
   sendTime(now: Micros, bytesInFlight: number): Micros {
     if (!this.controller.canSend(bytesInFlight)) return Infinity

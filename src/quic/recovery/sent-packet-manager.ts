@@ -288,6 +288,11 @@ export class SentPacketManager {
     return this.probesAllowed > 0 ? 0 : this.pacer.sendTime(now, this.map.bytesInFlight)
   }
 
+  /** How much earlier than the pacer has it due, µs, a full data packet may go now; 0 if it may not. */
+  earliness(now: Micros): Micros {
+    return this.probesAllowed > 0 ? 0 : this.pacer.earliness(now, this.map.bytesInFlight)
+  }
+
   /** The window has room and there is nothing to send. */
   onApplicationLimited(_now: Micros): void {
     this.controller.onApplicationLimited(this.map.bytesInFlight)

@@ -120,7 +120,7 @@ export class QuicDispatcher implements QuicEndpoint {
   private readonly extractor: ChloExtractor
   private readonly peek = new DatagramPeek(Perspective.Server)
   private readonly versionTags: number[]
-  private readonly transmit: Transmit = { to: { family: 4, address: '', port: 0 }, length: 0, segmentSize: 0 }
+  private readonly transmit: Transmit = { to: { family: 4, address: '', port: 0 }, length: 0, segmentSize: 0, delay: 0 }
   private stateless: StatelessPacket[] = []
   private readonly touched = new RingQueue<Member>()
   private readonly writable = new RingQueue<Member>()

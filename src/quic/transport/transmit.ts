@@ -14,6 +14,11 @@ export interface Transmit {
   to: PeerAddress
   length: number
   segmentSize: number
+  /**
+   * In how many µs the pacer has the first of them due, a millisecond at most; 0 if left out. A socket that has somebody to
+   * hold packets back may tell, any other sends them at once.
+   */
+  delay?: Micros
 }
 
 /** Large enough for any transmit: 16 packets of the largest size. */

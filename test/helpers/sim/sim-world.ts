@@ -450,12 +450,16 @@ export class SimWorld {
     return true
   }
 
+  /** Sees what is given to be sent, if a test sets it. */
+  onTransmit: ((byServer: boolean, transmit: Readonly<Transmit>) => void) | undefined
+
   /** What a driver does after each batch of datagrams. */
   private turn(): void {
     for (const party of this.parties) {
       const { endpoint } = party
       endpoint.deliverEvents(this.now)
       for (let t = this.poll(endpoint); t !== undefined; t = this.poll(endpoint)) {
+        this.onTransmit?.(party === this.server, t)
         for (let at = 0; at < t.length; at += t.segmentSize) {
           const bytes = this.buffer.slice(at, Math.min(at + t.segmentSize, t.length))
           if (bytes.length <= this.largestDatagram) this.sendDatagram(party, t.to, bytes)

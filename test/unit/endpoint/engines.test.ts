@@ -78,6 +78,10 @@ for (const name of testedEngines) {
   describe.skipIf(!hasEngine(name))(`mechanism: receive budget and packets that are too big: the ${name} engine`, () => testSockets(makeEngine(name)))
 }
 
+describe.skipIf(!hasEngine('native'))('a socket of the native engine that tells the kernel when packets are due', () => {
+  testSockets(makeEngine('native', { pacingTime: true }))
+})
+
 describe.skipIf(!hasEngine('native'))('a socket of the native engine without segmentation offload', () => {
   testSockets(makeEngine('native', { segmentationOffload: false }))
 })
@@ -124,6 +128,25 @@ function testSockets(engine: DatagramEngine): void {
     const back = new Log()
     const answerer = await socketWith(back, { address, connectTo: log.from[0] })
     expect(answerer.localAddress).toMatchObject({ family, address })
+  })
+
+  it.each(['127.0.0.1', '::1'])('sends what is not due yet, in order, on %s', async (address) => {
+    const log = new Log()
+    const receiver = await socketWith(log, { address })
+    const sender = await socketWith(new Log(), { address })
+    const texts: string[] = []
+    for (let i = 0; i < 40; i++) {
+      const text = String.fromCharCode(65 + (i % 26)).repeat(800)
+      const buffer = sender.acquireBuffer()
+      new TextEncoder().encodeInto(text, buffer)
+      // Some alike, some not, some cut into datagrams.
+      const segmentSize = i % 3 === 0 ? 800 : 400
+      for (let at = 0; at < text.length; at += segmentSize) texts.push(text.slice(at, at + segmentSize))
+      sender.send({ to: receiver.localAddress, length: 800, segmentSize, delay: 25 * Math.floor(i / 2) }, buffer)
+    }
+    expect(sender.flush()).toBe(true)
+    await until(() => log.received === texts.length)
+    expect(log.datagrams).toEqual(texts)
   })
 
   it('tells how long the system had what it hands over, or nothing', async () => {

@@ -6,12 +6,12 @@ import { afterEach, describe, expect, it } from 'vitest'
 import type { DatagramHandler, DatagramSocket } from '../../../src/endpoint/datagram-engine.js'
 import { Lost, Outcome, checkAddon } from '../../../src/endpoint/engines/native-addon.js'
 import type { NativeAddon, NativeUdpSocket } from '../../../src/endpoint/engines/native-addon.js'
-import { NativeEngine } from '../../../src/endpoint/engines/native-engine.js'
+import { NativeEngine, type NativeEngineOptions } from '../../../src/endpoint/engines/native-engine.js'
 import type { PeerAddress } from '../../../src/quic/types.js'
 import { addon } from '../../helpers/engines.js'
 import { addonThat, SocketLog as Log } from '../../helpers/fake-udp-sockets.js'
 
-const { EAGAIN, EHOSTUNREACH, EMSGSIZE } = constants.errno
+const { EAGAIN, EHOSTUNREACH, EMSGSIZE, ENOPROTOOPT } = constants.errno
 const peer: PeerAddress = { family: 4, address: '127.0.0.1', port: 9 }
 
 function write(socket: DatagramSocket, to: PeerAddress, text: string, segmentSize: number): boolean {
@@ -26,13 +26,42 @@ afterEach(async () => {
   for (const socket of open.splice(0)) await socket.close()
 })
 
-async function socketOn(fake: NativeAddon, handler: DatagramHandler): Promise<DatagramSocket> {
-  const socket = await new NativeEngine({}, fake).open({ address: '127.0.0.1', port: 0, handler })
+async function socketOn(fake: NativeAddon, handler: DatagramHandler, options: NativeEngineOptions = {}): Promise<DatagramSocket> {
+  const socket = await new NativeEngine(options, fake).open({ address: '127.0.0.1', port: 0, handler })
   open.push(socket)
   return socket
 }
 
 describe.skipIf(addon === undefined)('a native socket', () => {
+  it('hands on when what it sends is due; what had to wait for room is due at once', async () => {
+    let full = false
+    const fake = addonThat(() => (full ? EAGAIN : 0), [])
+    const socket = await socketOn(fake.addon, new Log(), { pacingTime: true })
+    for (const delay of [undefined, 7, 1000]) {
+      expect(socket.send({ to: peer, length: 4, segmentSize: 2, delay }, socket.acquireBuffer())).toBe(true)
+    }
+    expect(socket.flush()).toBe(true)
+    expect(fake.delays.splice(0)).toEqual([0, 7, 1000])
+    full = true
+    socket.send({ to: peer, length: 4, segmentSize: 2, delay: 500 }, socket.acquireBuffer())
+    expect(socket.flush()).toBe(false)
+    full = false
+    fake.room()
+    expect(fake.delays).toEqual([500, 0])
+  })
+
+  it('asks for that only where it is wanted, and goes on where the system knows nothing of it', async () => {
+    const fake = addonThat(() => 0, [])
+    fake.paces = ENOPROTOOPT
+    const told: string[] = []
+    const onDegraded = (message: string): void => void told.push(message)
+    await socketOn(fake.addon, new Log(), { onDegraded })
+    expect(told).toEqual([])
+    const engine = new NativeEngine({ pacingTime: true, onDegraded }, fake.addon)
+    for (let i = 0; i < 2; i++) open.push(await engine.open({ address: '127.0.0.1', port: 0, handler: new Log() }))
+    expect(told).toEqual([expect.stringContaining('SO_TXTIME')])
+  })
+
   it('that is full keeps what it was given, in order, and says when there is room', async () => {
     const sent: string[] = []
     const log = new Log()
@@ -186,6 +215,8 @@ describe.skipIf(addon === undefined)('the addon', () => {
     }
     Object.defineProperty(Older.prototype, 'openMany', { value: undefined })
     expect(() => checkAddon({ ...addon!, AeadKey: Older })).toThrow('built from other sources')
+    const UdpSocket = class {} as unknown as NativeAddon['UdpSocket']
+    expect(() => checkAddon({ ...addon!, UdpSocket })).toThrow('built from other sources')
   })
 
   const { min, max } = Math

@@ -68,6 +68,26 @@ describe('mechanism: pacing', () => {
     expect(f.state.inFlight).toBe(32 * MSS)
   })
 
+  it('knows how early each of them is', () => {
+    const f = flow(8)
+    sendAll(f, 7_000_000)
+    const now = f.pacer.sendTime(7_000_000, f.state.inFlight)
+    const early: number[] = []
+    while (f.pacer.sendTime(now, f.state.inFlight) === 0) {
+      early.push(f.pacer.earliness(now, f.state.inFlight))
+      f.sender.onPacketSent(now, early.length, MSS, f.state.inFlight)
+      f.pacer.onPacketSent(now, f.state.inFlight, MSS)
+      f.state.inFlight += MSS
+    }
+    // 64 segments in 8 ms: one every 125 µs.
+    expect(early.length).toBe(9)
+    early.forEach((micros, i) => expect(Math.abs(micros - i * 125)).toBeLessThan(4))
+    // The window is full, or nothing is under way: no packet is early.
+    expect(f.pacer.earliness(now, f.state.inFlight)).toBe(0)
+    expect(f.pacer.earliness(now, 0)).toBe(0)
+    expect(f.pacer.earliness(now - 5_000, MSS)).toBe(0)
+  })
+
   it('gives no burst after a loss until the connection has been quiet', () => {
     const f = flow(100)
     f.state.inFlight = 5 * MSS

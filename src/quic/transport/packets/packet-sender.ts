@@ -71,7 +71,7 @@ export class PacketSender {
   omitStopWaiting = false
   readonly assembler: PacketAssembler
 
-  private readonly transmit: Transmit = { to: { family: 4, address: '', port: 0 }, length: 0, segmentSize: 0 }
+  private readonly transmit: Transmit = { to: { family: 4, address: '', port: 0 }, length: 0, segmentSize: 0, delay: 0 }
   private nextPacketNumber = 1
   private closing: QuicError | undefined
   private stopped = false
@@ -150,6 +150,7 @@ export class PacketSender {
     let length = 0
     let segment = 0
     assembler.beginBatch(out)
+    transmit.delay = this.delay(now)
     const probe = this.stopped ? 0 : this.probeSize()
     if (probe > 0) length = segment = this.buildMtuProbe(now, probe)
     while (probe === 0 && !assembler.batchFull) {
@@ -167,6 +168,12 @@ export class PacketSender {
     transmit.length = length
     transmit.segmentSize = segment
     return transmit
+  }
+
+  /** How much too early the next packet leaves: an ACK alone, and whatever the pacer has no say in, never is. */
+  private delay(now: Micros): Micros {
+    const early = this.stopped ? 0 : this.parts.sentPackets.earliness(now)
+    return early > 0 && this.wantsToSend() ? early : 0
   }
 
   /** @returns the packet's length in bytes, or 0 if nothing may or wants to be sent */
