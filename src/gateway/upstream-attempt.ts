@@ -155,8 +155,12 @@ export class UpstreamAttempt implements Dispatcher.DispatchHandler, ConnectionWa
     this.listener.onEnd(trailers as readonly Buffer[])
   }
 
+  /**
+   * Not dealt with at once: undici tells one request after the other that its connection failed, and asserts that none is
+   * left. Whoever hears of it may have something to send on the very same connection, or lets somebody else have it.
+   */
   onError(error: Error): void {
-    this.fail(error)
+    queueMicrotask(() => this.fail(error))
   }
 
   private fail(error: Error): void {

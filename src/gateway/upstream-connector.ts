@@ -43,8 +43,12 @@ export function upstreamConnector(
   return (parameters, callback) => {
     // An address is no server name: TLS then verifies it as an address.
     connector({ ...parameters, servername }, (...outcome: Parameters<buildConnector.Callback>) => {
-      if (outcome[0] === null) readDirectly(outcome[1])
+      const socket = outcome[0] === null ? outcome[1] : undefined
+      if (socket !== undefined) readDirectly(socket)
+      // What undici hears of errors stands between these two.
+      socket?.on('error', hideReset)
       callback(...outcome)
+      socket?.on('error', showReset)
     })
   }
 }
@@ -82,10 +86,22 @@ function readDirectly(socket: DirectSocket): void {
     intake.paused = true
     intake.held = rest.length > 0 ? rest : undefined
   }
-  socket.on('error', (error: NodeJS.ErrnoException) => {
-    // This code, found while writing, could mean to undici that the response is complete: the same assertion.
-    if (intake.paused && error.code === 'ECONNRESET') error.code = 'EPIPE'
-  })
+}
+
+const RESET = 'ECONNRESET'
+const HIDDEN_RESET = 'ECONNRESET, hidden'
+
+/**
+ * To undici a reset would be the end of a response that ends with its connection: half of one would pass for all of it, and
+ * one that is paused would fail the same assertion. By any other code it is a failure.
+ */
+function hideReset(error: NodeJS.ErrnoException): void {
+  if (error.code === RESET) error.code = HIDDEN_RESET
+}
+
+/** Others are to know what it was. */
+function showReset(error: NodeJS.ErrnoException): void {
+  if (error.code === HIDDEN_RESET) error.code = RESET
 }
 
 /** Takes what was read into `buffer`. @returns whether to read on */

@@ -537,6 +537,15 @@ describe('an upstream that fails', () => {
     expect(gateway.log[0].attempts).toBe(2)
   })
 
+  it('is the answer to those who wait for a connection, too, and to those who are sent to the same one again', async () => {
+    const dead = await deadAddress()
+    const gateway = new TestGateway([{ name: 'dead', upstreams: [dead, dead] }], { maxConnections: 2, maxWaiting: 100 })
+    const streams = await Promise.all(Array.from({ length: 20 }, () => gateway.get('/')))
+    expect(streams.map(({ status }) => status)).toEqual(streams.map(() => '502'))
+    expect(new Set(gateway.log.map(({ outcome, attempts }) => `${outcome} ${attempts}`))).toEqual(new Set(['upstream_refused 2']))
+    for (const pool of gateway.upstreams.all()) expect([pool.busyCount, pool.waitingCount]).toEqual([0, 0])
+  })
+
   it('is tried again when only an old connection had gone', async () => {
     let connections = 0
     const url = await listen(

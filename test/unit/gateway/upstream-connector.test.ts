@@ -187,6 +187,21 @@ describe('a connection to an upstream', () => {
     expect(response.content.toString()).toBe('short')
   })
 
+  it('does not take a reset for the end of a response', async () => {
+    // Closing while there is something to read is what resets a connection, without ending it first.
+    const deaf = createServer({ pauseOnConnect: true }, (socket) => {
+      socket.on('error', () => {})
+      setTimeout(() => socket.write('HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nsome of it'), 50)
+      setTimeout(() => socket.destroy(), 100)
+    })
+    await new Promise<void>((resolve) => deaf.listen(0, '127.0.0.1', resolve))
+    const response = get(newClient({ url: `http://127.0.0.1:${(deaf.address() as AddressInfo).port}`, tls: undefined }))
+    await response.done
+    deaf.close()
+    expect(response.content.toString()).toBe('some of it')
+    expect(response.error?.code).toBe('ECONNRESET')
+  })
+
   it('tells of a connection that is reset', async () => {
     answer = (socket) => socket.resetAndDestroy()
     const response = get(newClient())
@@ -230,7 +245,7 @@ describe('a connection to an upstream', () => {
       body.write('more')
     }
     expect(response.status).toBe(413)
-    expect(response.error.code).toMatch(/^(?:EPIPE|ECONNRESET|UND_ERR_SOCKET)$/)
+    expect(response.error.code).toMatch(/^(?:EPIPE|ECONNRESET)$/)
   })
 
   it('serves one request after another, and gives up a connection on which something came unasked', async () => {
