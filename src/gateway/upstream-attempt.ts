@@ -65,6 +65,8 @@ export class UpstreamAttempt implements Dispatcher.DispatchHandler, ConnectionWa
   private assignedAt = 0
   private sentAt = 0
   private over = false
+  /** Whether the listener ever took no more, so that reading stopped. */
+  private heldUp = false
 
   constructor(
     readonly pool: UpstreamPool,
@@ -144,7 +146,9 @@ export class UpstreamAttempt implements Dispatcher.DispatchHandler, ConnectionWa
   }
 
   onData(chunk: Buffer): boolean {
-    return this.over || this.listener.onData(chunk)
+    const more = this.over || this.listener.onData(chunk)
+    if (!more) this.heldUp = true
+    return more
   }
 
   /** @param trailers octets, whatever undici's types say */
@@ -183,6 +187,9 @@ export class UpstreamAttempt implements Dispatcher.DispatchHandler, ConnectionWa
     const { client } = this
     if (client === undefined) return
     this.client = undefined
-    this.pool.release(client)
+    if (!this.heldUp) this.pool.release(client)
+    // Nothing was read meanwhile: the end of the connection, or what nobody asked for, may wait behind the response. Between
+    // the two the loop polls, so that undici hears of it before the next request is written.
+    else setImmediate(() => setImmediate(() => this.pool.release(client)))
   }
 }

@@ -68,7 +68,8 @@ function readDirectly(socket: DirectSocket): void {
       return intake.paused ? null : (read.call(socket, 0) as unknown)
     }
     intake.paused = false
-    if (intake.stopped) {
+    // Not while something is held: what undici pauses over again must not grow.
+    if (intake.stopped && intake.held === undefined) {
       intake.stopped = false
       // Node's counterpart to the false that stopped it.
       socket.resume()

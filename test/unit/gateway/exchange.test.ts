@@ -546,6 +546,32 @@ describe('an upstream that fails', () => {
     for (const pool of gateway.upstreams.all()) expect([pool.busyCount, pool.waitingCount]).toEqual([0, 0])
   })
 
+  it('that ends its connection behind a response that was held up gets the next request on another one', async () => {
+    const url = await listen(
+      createTcpServer((socket) => {
+        socket.on('error', () => undefined)
+        socket.once('data', () => {
+          socket.write(`HTTP/1.1 200 OK\r\ncontent-length: 200000\r\nconnection: keep-alive\r\n\r\n${'x'.repeat(200_000)}`)
+          setTimeout(() => socket.end(), 20)
+        })
+      })
+    )
+    const gateway = new TestGateway([{ name: 'one', upstreams: [url] }], { maxConnections: 1, maxWaiting: 10 })
+    const slow = gateway.stream()
+    slow.stalled = true
+    slow.request([[':method', 'GET'], [':authority', 'a'], [':scheme', 'https'], [':path', '/']], true)
+    const next = gateway.open('POST', '/', [], false)
+    next.send('content', true)
+    await new Promise((resolve) => setTimeout(resolve, 150))
+    while (!slow.closed) {
+      slow.drain()
+      await new Promise(setImmediate)
+    }
+    await next.closedSignal.promise
+    expect([slow.status, slow.received, next.status, next.received]).toEqual(['200', 200_000, '200', 200_000])
+    await gateway.upstreams.destroy()
+  })
+
   it('is tried again when only an old connection had gone', async () => {
     let connections = 0
     const url = await listen(
