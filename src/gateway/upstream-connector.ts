@@ -74,13 +74,11 @@ function readDirectly(socket: DirectSocket): void {
       // Node's counterpart to the false that stopped it.
       socket.resume()
     }
-    if (intake.owesRead) process.nextTick(catchUp)
+    // Later, since undici may pause again over what it gets now.
+    if (intake.owesRead) process.nextTick(() => socket.read(0))
     const { held } = intake
     intake.held = undefined
     return held ?? null
-  }
-  const catchUp = (): void => {
-    if (intake.owesRead && !intake.paused) socket.read(0)
   }
   // What undici gives back it gives back because it pauses.
   socket.unshift = (rest: Buffer) => {
